@@ -17,7 +17,7 @@ from tollhouse.api.reading.requests import read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
 from tollhouse.ipn.model import EventEntry, Record
@@ -77,7 +77,7 @@ class EventQuery(Body):
     limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="How many at most.")
 
 
-class CallbackCalls:
+class CallbackCalls(Calls):
     """Callbacks: read and send again. `readers` are the connections of calls that only read."""
 
     def __init__(
@@ -97,51 +97,7 @@ class CallbackCalls:
         self._gate = gate
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/transaction/{transactionId}/ipn",
-                self.get_transaction_ipn,
-                "Look up the callback of a transaction",
-                answer=IpnRecordAnswer,
-                may_miss=True,
-            ),
-            Route(
-                "GET",
-                "/order/{orderId}/ipn",
-                self.get_order_ipn,
-                "Look up the callbacks of an order",
-                answer=OrderIpnAnswer,
-                may_miss=True,
-            ),
-            Route(
-                "POST",
-                "/transaction/{transactionId}/ipn",
-                self.post_transaction_ipn,
-                "Send a callback again",
-                request=ResendRequest,
-                answer=IpnRecordAnswer,
-                takes_request_id=True,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route(
-                "POST",
-                "/events/resend",
-                self.post_events_resend,
-                "Send many callbacks again",
-                request=ResendEventsRequest,
-                answer=ResentAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route("GET", "/events", self.list_events, "Read events again", query=EventQuery, answer=EventListAnswer),
-        ]
-
+    @call("GET /transaction/{transactionId}/ipn", "Look up the callback of a transaction", answer=IpnRecordAnswer)
     async def get_transaction_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callback of a transaction."""
         merchant = await self._gate.access(request)
@@ -154,6 +110,7 @@ class CallbackCalls:
             raise NotFound(NO_CALLBACK)
         return Response(render(build_record(record)))
 
+    @call("GET /order/{orderId}/ipn", "Look up the callbacks of an order", answer=OrderIpnAnswer)
     async def get_order_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
         merchant = await self._gate.access(request)
@@ -165,6 +122,14 @@ class CallbackCalls:
         built = [build_record(record) for record in records]
         return Response(render(OrderIpnAnswer(**built[0].model_dump(), records=built)))
 
+    @call(
+        "POST /transaction/{transactionId}/ipn",
+        "Send a callback again",
+        Purpose.SETS_UP,
+        ResendRequest,
+        IpnRecordAnswer,
+        takes_request_id=True,
+    )
     async def post_transaction_ipn(self, request: Request) -> Response:
         """Send the callback of a transaction again, to this URL or its own, and return how the first attempt went.
 
@@ -193,6 +158,14 @@ class CallbackCalls:
         record = await _wait_for_attempt(self._database, merchant_id, key, seconds=self._wait_seconds)
         return answer_reply(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
 
+    @call(
+        "POST /events/resend",
+        "Send many callbacks again",
+        Purpose.SETS_UP,
+        ResendEventsRequest,
+        ResentAnswer,
+        takes_request_id=True,
+    )
     async def post_events_resend(self, request: Request) -> Response:
         """Send the callbacks of a range of events again, to the same URLs, and tell how far it got.
 
@@ -225,6 +198,7 @@ class CallbackCalls:
 
         return answer_reply(await create_once(self._database, asked.claim, create))
 
+    @call("GET /events", "Read events again", query=EventQuery, answer=EventListAnswer)
     async def list_events(self, request: Request) -> Response:
         """Return your events after a number, in their order and without a gap: what callbacks told, or would tell.
 

@@ -7,33 +7,25 @@ from tollhouse.api.reading.ids import read_id
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.repay import NO_CHARGEBACK, find_repaid_link
 from tollhouse.wire.answers import RepaidLinkAnswer
 
 
-class ChargebackCalls:
+class ChargebackCalls(Calls):
     """Links to repay charge-backs."""
 
     def __init__(self, links: LinkDependencies, gate: RequestAuthenticator) -> None:
         self._links = links
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/chargeback/{chargebackId}/repaidLink",
-                self.get_repaid_link,
-                "Get a link to repay a charge-back",
-                answer=RepaidLinkAnswer,
-                may_miss=True,
-                purpose=Purpose.SELLS,
-            ),
-        ]
-
+    @call(
+        "GET /chargeback/{chargebackId}/repaidLink",
+        "Get a link to repay a charge-back",
+        Purpose.SELLS,
+        answer=RepaidLinkAnswer,
+    )
     async def get_repaid_link(self, request: Request) -> Response:
         """Return the address of a page on which your customer pays again exactly what was charged back.
 

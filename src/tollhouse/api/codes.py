@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, build_tag
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.codes import CodeRow, get_edition, list_rows
 from tollhouse.wire.render import render
 from tollhouse.wire.tables import CodeAnswer, CodeListAnswer
@@ -13,7 +13,7 @@ CACHE_SECONDS = 3_600
 ANY_BRAND = "any"
 
 
-class CodeCalls:
+class CodeCalls(Calls):
     """The table of payment codes. It is rendered once, because it changes with the program only."""
 
     def __init__(self) -> None:
@@ -23,20 +23,13 @@ class CodeCalls:
             "Cache-Control": f"public, max-age={CACHE_SECONDS}",
         }
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/codes",
-                self.list_codes,
-                "List payment codes",
-                answer=CodeListAnswer,
-                needs_key=False,
-                answer_headers=("ETag", "Cache-Control"),
-            )
-        ]
-
+    @call(
+        "GET /codes",
+        "List payment codes",
+        answer=CodeListAnswer,
+        needs_key=False,
+        answer_headers=("ETag", "Cache-Control"),
+    )
     async def list_codes(self, request: Request) -> Response:
         """Return every payment code with its text, decline category and retry advice. No key is needed.
 

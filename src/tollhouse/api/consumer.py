@@ -17,7 +17,7 @@ from tollhouse.consumers.store import select_consumer_entry, update_consumer, up
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
 from tollhouse.wire.render import build_timestamp, render
@@ -67,7 +67,7 @@ class ConsumerRequest(ConsumerChangeRequest):
     externalId: str = Field(min_length=3, max_length=255, description="Your own id.", examples=["user-00123"])
 
 
-class ConsumerCalls:
+class ConsumerCalls(Calls):
     """Consumers: create, get and change."""
 
     def __init__(self, database: Database, vault: Vault, gate: RequestAuthenticator) -> None:
@@ -75,40 +75,7 @@ class ConsumerCalls:
         self._vault = vault
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/consumer",
-                self.post_consumer,
-                "Make a consumer",
-                request=ConsumerRequest,
-                answer=ConsumerAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route(
-                "GET",
-                "/consumer/{consumerId}",
-                self.get_consumer,
-                "Look a consumer up",
-                answer=ConsumerAnswer,
-                may_miss=True,
-            ),
-            Route(
-                "PUT",
-                "/consumer/{consumerId}",
-                self.put_consumer,
-                "Change a consumer",
-                request=ConsumerChangeRequest,
-                answer=ConsumerAnswer,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-        ]
-
+    @call("POST /consumer", "Make a consumer", Purpose.SETS_UP, ConsumerRequest, ConsumerAnswer, takes_request_id=True)
     async def post_consumer(self, request: Request) -> Response:
         """Make a consumer, or find the one with this `externalId` and describe it anew by the fields that are sent.
 
@@ -132,11 +99,13 @@ class ConsumerCalls:
 
         return answer_reply(await create_once(self._database, asked.claim, create))
 
+    @call("GET /consumer/{consumerId}", "Look a consumer up", answer=ConsumerAnswer)
     async def get_consumer(self, request: Request) -> Response:
         """Return a consumer by the gateway's id."""
         merchant = await self._gate.access(request)
         return _answer(await find_consumer(self._database, merchant.merchant_id, request.path_parameters["consumerId"]))
 
+    @call("PUT /consumer/{consumerId}", "Change a consumer", Purpose.SETS_UP, ConsumerChangeRequest, ConsumerAnswer)
     async def put_consumer(self, request: Request) -> Response:
         """Change the group and whatever else is sent. It holds for the next payment, on every node."""
         asked = await read_request(self._gate, request, ConsumerChangeRequest)

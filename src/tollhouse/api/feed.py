@@ -14,7 +14,7 @@ from tollhouse.api.reading.ids import MAX_NUMBER
 from tollhouse.api.reading.requests import read_query
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.payments.reading.feed import EARLIEST, LATEST, FeedFilter, FeedPosition, select_page
 from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.reading.view import render_event
@@ -112,26 +112,14 @@ def _to_int(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-class FeedCalls:
+class FeedCalls(Calls):
     """The list of transactions."""
 
     def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
         self._database = database
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/feed/transactions",
-                self.list_transactions,
-                "List transactions",
-                query=FeedQuery,
-                answer=FeedAnswer,
-            ),
-        ]
-
+    @call("GET /feed/transactions", "List transactions", query=FeedQuery, answer=FeedAnswer)
     async def list_transactions(self, request: Request) -> Response:
         """Return transactions as callbacks tell of them, newest first, pending ones too.
 

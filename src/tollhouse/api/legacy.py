@@ -21,7 +21,7 @@ from tollhouse.http.problems import answer_error
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound, Refusal
 from tollhouse.wire.answers import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
 from tollhouse.wire.render import render
@@ -60,30 +60,33 @@ class LegacyRequest(Body):
     load_cc_mid_info: TypedText | None = Field(None, description="Taken and not used.")
 
 
-class LegacyCalls:
+def answer_legacy_error(request: Request, error: Exception) -> Response:
+    """Return the response of every call to an error, with what older clients read beside it."""
+    plain = answer_error(request, error)
+    if not isinstance(error, Refusal):
+        return plain
+    known: dict[str, Any] = json.loads(plain.body)
+    content = LegacyProblemAnswer(response_text=known["message"], message=known["message"], errors=known["errors"])
+    return Response(render(content), plain.status, headers=plain.headers)
+
+
+class LegacyCalls(Calls):
     """The call of older clients."""
 
     def __init__(self, lookups: IntentLookups, gate: RequestAuthenticator) -> None:
         self._lookups = lookups
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/epayment/lib/paypage_api/pay.php",
-                self.post_legacy,
-                "Name a consumer, or the payment methods",
-                request=LegacyRequest,
-                answer=LegacyAnswer,
-                may_miss=True,
-                problem=LegacyProblemAnswer,
-                answer_error=answer_legacy_error,
-                purpose=Purpose.SETS_UP,
-            ),
-        ]
-
+    @call(
+        "POST /epayment/lib/paypage_api/pay.php",
+        "Name a consumer, or the payment methods",
+        Purpose.SETS_UP,
+        LegacyRequest,
+        LegacyAnswer,
+        may_miss=True,
+        problem=LegacyProblemAnswer,
+        answer_error=answer_legacy_error,
+    )
     async def post_legacy(self, request: Request) -> Response:
         """Answer the two questions of older clients.
 
@@ -125,13 +128,3 @@ async def _check_references(lookups: IntentLookups, merchant_id: int, asked: Leg
     async with lookups.database.acquire() as connection:
         if await select_consumer(connection, merchant_id=merchant_id, consumer_id=asked.ustas or "") is None:
             raise NotFound("There is no such consumer.")
-
-
-def answer_legacy_error(request: Request, error: Exception) -> Response:
-    """Return the response of every call to an error, with what older clients read beside it."""
-    plain = answer_error(request, error)
-    if not isinstance(error, Refusal):
-        return plain
-    known: dict[str, Any] = json.loads(plain.body)
-    content = LegacyProblemAnswer(response_text=known["message"], message=known["message"], errors=known["errors"])
-    return Response(render(content), plain.status, headers=plain.headers)

@@ -15,7 +15,7 @@ from tollhouse.api.reading.requests import read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound
 from tollhouse.vault.accounts import StoredCardView, list_accounts, update_account_disabled
 from tollhouse.wire.render import render
@@ -35,43 +35,19 @@ class AccountsQuery(Body):
     cursor: UUID | None = Field(None, description="The last `paymentAccountId` of the part before.")
 
 
-class AccountCalls:
+class AccountCalls(Calls):
     """Stored cards: list, enable and disable."""
 
     def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
         self._database = database
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/consumer/{consumerId}/paymentAccounts",
-                self.get_accounts,
-                "List a consumer's cards",
-                query=AccountsQuery,
-                answer=AccountListAnswer,
-                may_miss=True,
-            ),
-            Route(
-                "POST",
-                "/paymentAccount/{paymentAccountId}/enable",
-                self.enable_account,
-                "Enable a stored card",
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-            Route(
-                "POST",
-                "/paymentAccount/{paymentAccountId}/disable",
-                self.disable_account,
-                "Disable a stored card",
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-        ]
-
+    @call(
+        "GET /consumer/{consumerId}/paymentAccounts",
+        "List a consumer's cards",
+        query=AccountsQuery,
+        answer=AccountListAnswer,
+    )
     async def get_accounts(self, request: Request) -> Response:
         """Return the stored cards of a consumer, newest first."""
         asked = await read_query(self._gate, request, AccountsQuery)
@@ -87,10 +63,12 @@ class AccountCalls:
         content = AccountListAnswer([build_account(account) for account in accounts])
         return Response(render(content))
 
+    @call("POST /paymentAccount/{paymentAccountId}/enable", "Enable a stored card", Purpose.SETS_UP)
     async def enable_account(self, request: Request) -> Response:
         """Let a stored card be paid with again."""
         return await self._switch(request, disabled=False)
 
+    @call("POST /paymentAccount/{paymentAccountId}/disable", "Disable a stored card", Purpose.SETS_UP)
     async def disable_account(self, request: Request) -> Response:
         """Let a stored card be paid with no more: such payments are `fail` 1020. Running subscriptions go on."""
         return await self._switch(request, disabled=True)

@@ -13,7 +13,7 @@ from tollhouse.api.reading.requests import Digest, read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import Subject
@@ -84,7 +84,7 @@ class SendCodeRequest(Body):
         return text
 
 
-class PhoneCalls:
+class PhoneCalls(Calls):
     """Phone verification."""
 
     def __init__(self, desk: PhoneDependencies, gate: RequestAuthenticator, digest: Digest) -> None:
@@ -92,45 +92,29 @@ class PhoneCalls:
         self._gate = gate
         self._digest = digest
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/antifraud/verification/{phone}",
-                self.list_channels,
-                "List the channels to a phone",
-                query=PhoneQuery,
-                answer=ChannelsAnswer,
-            ),
-            Route(
-                "POST",
-                "/antifraud/verification/{channel}/send",
-                self.post_code,
-                "Send a code to a phone",
-                request=SendCodeRequest,
-                answer=CodeSentAnswer,
-                takes_request_id=True,
-                refuses=(429,),
-                purpose=Purpose.SELLS,
-                status=201,
-            ),
-            Route(
-                "GET",
-                "/antifraud/verification/{phone}/{code}",
-                self.get_verdict,
-                "Check a code",
-                query=PhoneQuery,
-                answer=CodeCheckedAnswer,
-            ),
-        ]
-
+    @call(
+        "GET /antifraud/verification/{phone}",
+        "List the channels to a phone",
+        query=PhoneQuery,
+        answer=ChannelsAnswer,
+        may_miss=False,
+    )
     async def list_channels(self, request: Request) -> Response:
         """Return the ways on which a code can be sent to a phone."""
         asked = await read_query(self._gate, request, PhoneQuery)
         read_phone(request.path_parameters["phone"], asked.body.region)
         return Response(render(ChannelsAnswer(channels=list(self._desk.sender.channels))))
 
+    @call(
+        "POST /antifraud/verification/{channel}/send",
+        "Send a code to a phone",
+        Purpose.SELLS,
+        SendCodeRequest,
+        CodeSentAnswer,
+        takes_request_id=True,
+        refuses=(429,),
+        may_miss=False,
+    )
     async def post_code(self, request: Request) -> Response:
         """Send a new six-digit code, which takes the place of the one before. It is good for 10 minutes and 5 tries."""
         channel = request.path_parameters["channel"]
@@ -152,6 +136,13 @@ class PhoneCalls:
             )
         return answer_reply(reply)
 
+    @call(
+        "GET /antifraud/verification/{phone}/{code}",
+        "Check a code",
+        query=PhoneQuery,
+        answer=CodeCheckedAnswer,
+        may_miss=False,
+    )
     async def get_verdict(self, request: Request) -> Response:
         """Say whether a code is the one that was sent to this phone last. A right code is right once."""
         asked = await read_query(self._gate, request, PhoneQuery)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound
 from tollhouse.wire.render import render
 from tollhouse.wire.tables import AddressListAnswer, RateAnswer, RateListAnswer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tollhouse.rates.model import Rate
 
 
-class RateCalls:
+class RateCalls(Calls):
     """Exchange rates, and the addresses of callbacks."""
 
     def __init__(
@@ -29,21 +29,7 @@ class RateCalls:
         self._gate = gate
         self._addresses = render(AddressListAnswer([str(address) for address in egress_addresses]))
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route("GET", "/currency-exchange-rate", self.list_rates, "List exchange rates", answer=RateListAnswer),
-            Route(
-                "GET",
-                "/currency-exchange-rate/{iso}",
-                self.get_rate,
-                "Get an exchange rate",
-                answer=RateAnswer,
-                may_miss=True,
-            ),
-            Route("GET", "/ips", self.list_addresses, "List our addresses", answer=AddressListAnswer, needs_key=False),
-        ]
-
+    @call("GET /currency-exchange-rate", "List exchange rates", answer=RateListAnswer)
     async def list_rates(self, request: Request) -> Response:
         """Return what each currency is worth in US dollars.
 
@@ -54,6 +40,7 @@ class RateCalls:
         answer = RateListAnswer([build_rate(rate) for rate in self._rates.all().values()])
         return Response(render(answer))
 
+    @call("GET /currency-exchange-rate/{iso}", "Get an exchange rate", answer=RateAnswer)
     async def get_rate(self, request: Request) -> Response:
         """Return what one currency is worth in US dollars."""
         await self._gate.access(request)
@@ -62,6 +49,7 @@ class RateCalls:
             raise NotFound("There is no rate of that currency.")
         return Response(render(build_rate(rate)))
 
+    @call("GET /ips", "List our addresses", answer=AddressListAnswer, needs_key=False)
     async def list_addresses(self, _: Request) -> Response:
         """Return the addresses from which callbacks are sent, for the allow-list of a firewall. No key is needed."""
         return Response(self._addresses)

@@ -20,7 +20,7 @@ from tollhouse.catalog.store import select_site_entry, update_site
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
 from tollhouse.wire.render import render, render_date
@@ -160,7 +160,7 @@ class SiteRequest(SiteChangeRequest):
     ipnUrl: Url = Field(description="Where callbacks go when a payment names no address.")  # type: ignore[mutable-override]
 
 
-class SiteCalls:
+class SiteCalls(Calls):
     """Sites: create, get and change."""
 
     def __init__(
@@ -177,33 +177,7 @@ class SiteCalls:
         self._gate = gate
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/site",
-                self.post_site,
-                "Make a site",
-                request=SiteRequest,
-                answer=SiteAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route("GET", "/site/{siteId}", self.get_site, "Look a site up", answer=SiteAnswer, may_miss=True),
-            Route(
-                "PUT",
-                "/site/{siteId}",
-                self.put_site,
-                "Change a site",
-                request=SiteChangeRequest,
-                answer=SiteAnswer,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-        ]
-
+    @call("POST /site", "Make a site", Purpose.SETS_UP, SiteRequest, SiteAnswer, takes_request_id=True)
     async def post_site(self, request: Request) -> Response:
         """Make a site to sell on. With it comes a product `TECH_` and its id, which has no price of its own."""
         asked = await read_creation(
@@ -216,6 +190,7 @@ class SiteCalls:
 
         return answer_reply(await create_once(self._database, asked.claim, create))
 
+    @call("GET /site/{siteId}", "Look a site up", answer=SiteAnswer)
     async def get_site(self, request: Request) -> Response:
         """Return a site."""
         merchant = await self._gate.access(request)
@@ -227,6 +202,7 @@ class SiteCalls:
             )
         return _answer(entry)
 
+    @call("PUT /site/{siteId}", "Change a site", Purpose.SETS_UP, SiteChangeRequest, SiteAnswer)
     async def put_site(self, request: Request) -> Response:
         """Change the fields that are sent, and no others. Payments see it at once, on other nodes within 5 seconds."""
         asked = await read_request(self._gate, request, SiteChangeRequest, context=self._context())

@@ -22,7 +22,7 @@ from tollhouse.catalog.store import select_sku_entry
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.faults import Subject
@@ -155,7 +155,7 @@ class SkuRequest(SkuChangeRequest):
         )
 
 
-class SkuCalls:
+class SkuCalls(Calls):
     """Products: create, get and change."""
 
     def __init__(
@@ -166,33 +166,7 @@ class SkuCalls:
         self._digest = digest
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/sku",
-                self.post_sku,
-                "Make a product",
-                request=SkuRequest,
-                answer=SkuAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route("GET", "/sku/{name}", self.get_sku, "Look a product up", answer=SkuAnswer, may_miss=True),
-            Route(
-                "PUT",
-                "/sku/{name}",
-                self.put_sku,
-                "Change a product",
-                request=SkuChangeRequest,
-                answer=SkuAnswer,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-        ]
-
+    @call("POST /sku", "Make a product", Purpose.SETS_UP, SkuRequest, SkuAnswer, takes_request_id=True)
     async def post_sku(self, request: Request) -> Response:
         """Make a product. The gateway names it after site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
         asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
@@ -209,6 +183,7 @@ class SkuCalls:
             self._catalog.forget_sku(asked.merchant.merchant_id, name or "")
         return answer_reply(reply)
 
+    @call("GET /sku/{name}", "Look a product up", answer=SkuAnswer)
     async def get_sku(self, request: Request) -> Response:
         """Return a product."""
         merchant = await self._gate.access(request)
@@ -220,6 +195,7 @@ class SkuCalls:
             raise NotFound(MISSING)
         return Response(show_sku(entry))
 
+    @call("PUT /sku/{name}", "Change a product", Purpose.SETS_UP, SkuChangeRequest, SkuAnswer)
     async def put_sku(self, request: Request) -> Response:
         """Change the fields that are sent, and no others. The name stays, and running subscriptions keep their prices.
 

@@ -15,7 +15,7 @@ from tollhouse.api.reading.requests import validate_body
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
 from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
@@ -70,7 +70,7 @@ class AccountTokenRequest(Body):
         return read_code(value)
 
 
-class TokenizeCalls:
+class TokenizeCalls(Calls):
     """Tokens of cards and of stored cards. `context` tells the models what the environment asks of them."""
 
     def __init__(
@@ -87,35 +87,16 @@ class TokenizeCalls:
         self._limits = limits
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/tokenize",
-                self.post_tokenize,
-                "Tokenize a card",
-                request=TokenizeRequest,
-                answer=TokenAnswer,
-                needs_key=False,
-                is_for_browsers=True,
-                purpose=Purpose.SELLS,
-                status=201,
-            ),
-            Route(
-                "POST",
-                "/tokenizeWithPaymentAccountId",
-                self.post_tokenize_account,
-                "Tokenize a stored card with its security code",
-                request=AccountTokenRequest,
-                answer=TokenAnswer,
-                needs_key=False,
-                is_for_browsers=True,
-                purpose=Purpose.SELLS,
-                status=201,
-            ),
-        ]
-
+    @call(
+        "POST /tokenize",
+        "Tokenize a card",
+        Purpose.SELLS,
+        TokenizeRequest,
+        TokenAnswer,
+        needs_key=False,
+        is_for_browsers=True,
+        status=201,
+    )
     async def post_tokenize(self, request: Request) -> Response:
         """Turn a card into a token for one payment within 15 minutes. Meant for the browser; no API key is needed.
 
@@ -128,6 +109,16 @@ class TokenizeCalls:
         minted = await tokenize(self._mint, fields.to_card(), fields.cvv, merchant_id=merchant_id)
         return Response(render_minted(minted), 201)
 
+    @call(
+        "POST /tokenizeWithPaymentAccountId",
+        "Tokenize a stored card with its security code",
+        Purpose.SELLS,
+        AccountTokenRequest,
+        TokenAnswer,
+        needs_key=False,
+        is_for_browsers=True,
+        status=201,
+    )
     async def post_tokenize_account(self, request: Request) -> Response:
         """Turn a stored card and a fresh security code into a token for one payment within 15 minutes.
 

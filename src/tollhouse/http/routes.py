@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,6 +17,10 @@ from tollhouse.http.responses import Response
 Handler = Callable[[Request], Awaitable[Response]]
 #: Returns the response to a request whose handler raised.
 AnswerError = Callable[[Request, Exception], Response]
+
+Declared = TypeVar("Declared", bound=Callable[..., Awaitable[Response]])
+#: The attribute of a method that holds its route.
+_ROUTE = "declared_route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +93,38 @@ class Route:
         if self.may_miss:
             statuses |= {404}
         return sorted(statuses)
+
+
+def call(
+    method_and_path: str,
+    summary: str,
+    purpose: Purpose | None = None,
+    request: type[BaseModel] | None = None,
+    answer: type[BaseModel] | None = None,
+    *,
+    takes_request_id: bool = False,
+    **facts: Any,
+) -> Callable[[Declared], Declared]:
+    """Declare a documented call, such as `POST /site`, above its handler, a method of a class of `Calls`.
+
+    `facts` are further fields of Route. A path with a parameter names something that may not exist, and a POST that
+    takes an X-Request-ID responds 201; both unless `facts` say otherwise.
+    """
+    method, path = method_and_path.split()
+    facts = {"may_miss": "{" in path, "status": 201 if takes_request_id and method == "POST" else 200} | facts
+    facts |= {"purpose": purpose, "request": request, "answer": answer, "takes_request_id": takes_request_id}
+
+    def declare(handler: Declared) -> Declared:
+        setattr(handler, _ROUTE, Route(method, path, handler, summary, **facts))
+        return handler
+
+    return declare
+
+
+class Calls:
+    """Handlers of documented calls, each with its route above it."""
+
+    def routes(self) -> list[Route]:
+        """Return the routes, in the order of their handlers."""
+        declared = ((name, getattr(handler, _ROUTE, None)) for name, handler in vars(type(self)).items())
+        return [replace(route, handler=getattr(self, name)) for name, route in declared if route is not None]

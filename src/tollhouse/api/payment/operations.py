@@ -16,7 +16,7 @@ from tollhouse.api.reading.requests import read_creation
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.balance import RequestedAmount
@@ -109,7 +109,7 @@ def read_sum(body: AmountFields) -> RequestedAmount:
     return RequestedAmount(body.amount, body.currency)
 
 
-class OperationCalls:
+class OperationCalls(Calls):
     """Capture, void and credit."""
 
     def __init__(
@@ -124,47 +124,14 @@ class OperationCalls:
         self._gate = gate
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/payment/{transactionId}/capture",
-                self.post_capture,
-                "Capture an authorization",
-                request=CaptureRequest,
-                answer=PaymentAnswer,
-                takes_request_id=True,
-                may_miss=True,
-                purpose=Purpose.SELLS,
-                status=201,
-            ),
-            Route(
-                "POST",
-                "/payment/{transactionId}/void",
-                self.post_void,
-                "Void a payment",
-                request=VoidRequest,
-                answer=PaymentAnswer,
-                takes_request_id=True,
-                may_miss=True,
-                purpose=Purpose.GIVES_BACK,
-                status=201,
-            ),
-            Route(
-                "POST",
-                "/payment/{transactionId}/credit",
-                self.post_credit,
-                "Credit a payment",
-                request=CreditRequest,
-                answer=PaymentAnswer,
-                takes_request_id=True,
-                may_miss=True,
-                purpose=Purpose.GIVES_BACK,
-                status=201,
-            ),
-        ]
-
+    @call(
+        "POST /payment/{transactionId}/capture",
+        "Capture an authorization",
+        Purpose.SELLS,
+        CaptureRequest,
+        PaymentAnswer,
+        takes_request_id=True,
+    )
     async def post_capture(self, request: Request) -> Response:
         """Take what an authorization holds, or a part of it; the rest is released at once.
 
@@ -182,6 +149,14 @@ class OperationCalls:
         with naming_faults(FAULT_PATHS):
             return answer_reply(await capture(self._voiding.operations, wish, read_sum(asked.body)))
 
+    @call(
+        "POST /payment/{transactionId}/void",
+        "Void a payment",
+        Purpose.GIVES_BACK,
+        VoidRequest,
+        PaymentAnswer,
+        takes_request_id=True,
+    )
     async def post_void(self, request: Request) -> Response:
         """Release an authorization, or undo a sale or a capture of which nothing was credited.
 
@@ -195,6 +170,14 @@ class OperationCalls:
         with naming_faults(FAULT_PATHS):
             return answer_reply(await void(self._voiding, wish))
 
+    @call(
+        "POST /payment/{transactionId}/credit",
+        "Credit a payment",
+        Purpose.GIVES_BACK,
+        CreditRequest,
+        PaymentAnswer,
+        takes_request_id=True,
+    )
     async def post_credit(self, request: Request) -> Response:
         """Give captured money back: all that is left of it, or a part, as often as there is something left.
 

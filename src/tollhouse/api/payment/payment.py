@@ -18,7 +18,7 @@ from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import Intent, build_intent
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups
 
 
-class PaymentCalls:
+class PaymentCalls(Calls):
     """Payments: create and get. `context` tells the models what the environment asks of them."""
 
     def __init__(
@@ -48,30 +48,7 @@ class PaymentCalls:
         self._gate = gate
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/payment",
-                self.post_payment,
-                "Pay",
-                request=PaymentRequest,
-                answer=PaymentAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SELLS,
-                status=201,
-            ),
-            Route(
-                "GET",
-                "/payment/{transactionId}",
-                self.get_payment,
-                "Look a payment up",
-                answer=PaymentAnswer,
-                may_miss=True,
-            ),
-        ]
-
+    @call("POST /payment", "Pay", Purpose.SELLS, PaymentRequest, PaymentAnswer, takes_request_id=True)
     async def post_payment(self, request: Request) -> Response:
         """Charge a card, a token or a stored card.
 
@@ -92,6 +69,7 @@ class PaymentCalls:
         except Invalid as error:
             return answer_reply(await replay_or_reject(self._charging.requests, asked, error))
 
+    @call("GET /payment/{transactionId}", "Look a payment up", answer=PaymentAnswer)
     async def get_payment(self, request: Request) -> Response:
         """Return a payment as it stands, by its `transactionId`."""
         merchant = await self._gate.access(request)

@@ -10,7 +10,7 @@ from tollhouse.history.model import HistoryEntry
 from tollhouse.history.timeline import select_timeline
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound
 from tollhouse.wire.answers import TimelineAnswer, TimelineEntry
 from tollhouse.wire.render import render, render_instant
@@ -19,26 +19,14 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
 
-class TimelineCalls:
+class TimelineCalls(Calls):
     """The timeline of a payment."""
 
     def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
         self._database = database
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/payment/{transactionId}/timeline",
-                self.get_timeline,
-                "Explain a payment",
-                answer=TimelineAnswer,
-                may_miss=True,
-            ),
-        ]
-
+    @call("GET /payment/{transactionId}/timeline", "Explain a payment", answer=TimelineAnswer)
     async def get_timeline(self, request: Request) -> Response:
         """Return everything that happened to a transaction: the request, rules, 3-D Secure, acquirer, books, callbacks.
 

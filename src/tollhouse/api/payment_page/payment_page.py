@@ -25,7 +25,7 @@ from tollhouse.api.reading.requests import canonical
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.replay import replay
 from tollhouse.kernel.errors import Invalid
@@ -61,7 +61,7 @@ class _Asked:
     faults: dict[str, list[str]]
 
 
-class PaymentPageCalls:
+class PaymentPageCalls(Calls):
     """The call that makes a payment page. `context` tells the model what the environment asks of it."""
 
     def __init__(
@@ -71,22 +71,14 @@ class PaymentPageCalls:
         self._gate = gate
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/paymentPage",
-                self.post_payment_page,
-                "Make a payment page",
-                request=PaymentPageRequest,
-                answer=PaymentPageAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SELLS,
-                status=201,
-            )
-        ]
-
+    @call(
+        "POST /paymentPage",
+        "Make a payment page",
+        Purpose.SELLS,
+        PaymentPageRequest,
+        PaymentPageAnswer,
+        takes_request_id=True,
+    )
     async def post_payment_page(self, request: Request) -> Response:
         """Make a page on which your customer pays, and answer with its address: send the browser to `url`.
 

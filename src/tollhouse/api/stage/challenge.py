@@ -13,7 +13,7 @@ from tollhouse.api.reading.requests import read_lenient_request
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.reply import Reply
 from tollhouse.wire.answers import PaymentAnswer
 
@@ -44,28 +44,14 @@ class ChallengeRequest(Body):
     )
 
 
-class ChallengeCalls:
+class ChallengeCalls(Calls):
     """The call that answers a challenge. Stage only."""
 
     def __init__(self, authenticator: RequestAuthenticator, complete: CompleteChallenge) -> None:
         self._authenticator = authenticator
         self._complete = complete
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/stage/3ds/{orderId}",
-                self.answer_challenge,
-                "Answer a challenge",
-                request=ChallengeRequest,
-                answer=PaymentAnswer,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            )
-        ]
-
+    @call("POST /stage/3ds/{orderId}", "Answer a challenge", Purpose.SETS_UP, ChallengeRequest, PaymentAnswer)
     async def answer_challenge(self, request: Request) -> Response:
         """Answer a challenge without a browser, and return the payment as it then is. Stage only.
 

@@ -14,7 +14,7 @@ from tollhouse.api.reading.requests import read_creation
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import Mode
@@ -47,7 +47,7 @@ class ChargebackRequest(AmountFields, ReasonFields):
         return DisputeStep.WON if self.won else STEPS[self.mode]
 
 
-class IssuerCalls:
+class IssuerCalls(Calls):
     """Steps of disputes, recorded as an issuer would. Stage only."""
 
     def __init__(
@@ -57,23 +57,14 @@ class IssuerCalls:
         self._digest = digest
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/stage/chargeback/{transactionId}",
-                self.post_chargeback,
-                "Record a step of a dispute",
-                request=ChargebackRequest,
-                answer=PaymentAnswer,
-                takes_request_id=True,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            )
-        ]
-
+    @call(
+        "POST /stage/chargeback/{transactionId}",
+        "Record a step of a dispute",
+        Purpose.SETS_UP,
+        ChargebackRequest,
+        PaymentAnswer,
+        takes_request_id=True,
+    )
     async def post_chargeback(self, request: Request) -> Response:
         """Record a step of a dispute about a payment, of all that is left of it or of an amount. Stage only.
 

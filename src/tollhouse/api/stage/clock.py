@@ -18,7 +18,7 @@ from tollhouse.catalog.prices import OffsetError, add_offset, parse_offset
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_duration, render_instant
 from tollhouse.wire.stage import ClockAnswer, DueAnswer, OutlookAnswer
@@ -147,7 +147,7 @@ def _ceil_millisecond(at: datetime) -> datetime:
     return at + timedelta(microseconds=-at.microsecond % 1000)
 
 
-class ClockCalls:
+class ClockCalls(Calls):
     """The virtual clock of a merchant. Stage only."""
 
     def __init__(self, gate: RequestAuthenticator, advance: Advance, look: Look) -> None:
@@ -155,22 +155,7 @@ class ClockCalls:
         self._advance = advance
         self._look = look
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/stage/clock",
-                self.post_clock,
-                "Advance your clock",
-                request=ClockRequest,
-                answer=ClockAnswer,
-                refuses=(409,),
-                purpose=Purpose.SETS_UP,
-            ),
-            Route("GET", "/stage/clock", self.get_clock, "Read your clock", answer=OutlookAnswer),
-        ]
-
+    @call("POST /stage/clock", "Advance your clock", Purpose.SETS_UP, ClockRequest, ClockAnswer, refuses=(409,))
     async def post_clock(self, request: Request) -> Response:
         """Advance your clock, and do all that falls due on the way, each at its time. Stage only.
 
@@ -189,6 +174,7 @@ class ClockCalls:
         )
         return Response(render(answer))
 
+    @call("GET /stage/clock", "Read your clock", answer=OutlookAnswer)
     async def get_clock(self, request: Request) -> Response:
         """Return your time and what falls due next. Stage only."""
         merchant = await self._gate.access(request)

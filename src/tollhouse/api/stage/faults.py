@@ -14,7 +14,7 @@ from tollhouse.api.reading.requests import read_lenient_request, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.card import CardDataError, CardNumber
 from tollhouse.kernel.card_texts import read_number
 from tollhouse.kernel.errors import Invalid
@@ -137,38 +137,14 @@ class JournalQuery(Body):
     ] = Field(DEFAULT_ENTRIES, description="How many entries at most.")
 
 
-class FaultCalls:
+class FaultCalls(Calls):
     """Faults of the merchant's messages to the issuer, and the issuer's journal. Stage only."""
 
     def __init__(self, authenticator: RequestAuthenticator, ask: AskSimulator) -> None:
         self._authenticator = authenticator
         self._ask_simulator = ask
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/stage/faults",
-                self.add_fault,
-                "Add a fault",
-                request=FaultRequest,
-                answer=FaultListAnswer,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route("GET", "/stage/faults", self.list_faults, "List faults that wait", answer=FaultListAnswer),
-            Route("DELETE", "/stage/faults", self.clear_faults, "Remove faults that wait", purpose=Purpose.SETS_UP),
-            Route(
-                "GET",
-                "/stage/journal",
-                self.show_journal,
-                "Read the issuer's journal",
-                query=JournalQuery,
-                answer=JournalAnswer,
-            ),
-        ]
-
+    @call("POST /stage/faults", "Add a fault", Purpose.SETS_UP, FaultRequest, FaultListAnswer, status=201)
     async def add_fault(self, request: Request) -> Response:
         """Let something happen to the next messages about your payments to the issuer. Stage only.
 
@@ -182,16 +158,19 @@ class FaultCalls:
             raise Invalid({"fault": ["cannot be added: too many wait already"]})
         return Response(render_json(show_faults(answer)), 201)
 
+    @call("GET /stage/faults", "List faults that wait", answer=FaultListAnswer)
     async def list_faults(self, request: Request) -> Response:
         """Return what still waits for your messages. Stage only."""
         merchant = await self._authenticator.access(request)
         return Response(render_json(show_faults(await self._ask("/control/faults/list", merchant))))
 
+    @call("DELETE /stage/faults", "Remove faults that wait", Purpose.SETS_UP)
     async def clear_faults(self, request: Request) -> Response:
         """Remove what waits. Stage only."""
         await self._ask("/control/faults/clear", await self._authenticator.access(request))
         return Response()
 
+    @call("GET /stage/journal", "Read the issuer's journal", query=JournalQuery, answer=JournalAnswer)
     async def show_journal(self, request: Request) -> Response:
         """Return what the issuer believes happened to your payments, the newest first. Stage only."""
         asked = await read_query(self._authenticator, request, JournalQuery)

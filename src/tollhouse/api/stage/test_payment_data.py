@@ -25,7 +25,7 @@ from tollhouse.api.reading.requests import read_creation, read_query, read_reque
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Handler, Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.errors import Invalid
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database, PlainConnection
 
 
+#: The path of one test card.
+ONE = "/testPaymentData/{testDataId}"
 #: What is on a card when nobody says.
 DEFAULT_BALANCE = Decimal(1_000_000)
 MAX_ADDRESSES = 50
@@ -126,7 +128,7 @@ class TestPaymentDataQuery(Body):
     offset: int = Field(0, ge=0, le=MAX_OFFSET, description="Pass over so many first.")
 
 
-class TestCardCalls:
+class TestCardCalls(Calls):
     """Test cards of a merchant. Stage only."""
 
     def __init__(self, desk: TestDataClient, gate: RequestAuthenticator, database: Database, digest: Digest) -> None:
@@ -135,87 +137,14 @@ class TestCardCalls:
         self._database = database
         self._digest = digest
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "POST",
-                "/testPaymentData",
-                self.post_test_payment_data,
-                "Make a test card",
-                request=TestPaymentDataRequest,
-                answer=TestPaymentDataAnswer,
-                takes_request_id=True,
-                purpose=Purpose.SETS_UP,
-                status=201,
-            ),
-            Route(
-                "GET",
-                "/testPaymentData",
-                self.list_test_payment_data,
-                "List your test cards",
-                query=TestPaymentDataQuery,
-                answer=TestPaymentDataListAnswer,
-            ),
-            Route(
-                "GET",
-                "/testPaymentData/{testDataId}",
-                self.get_test_payment_data,
-                "Look a test card up",
-                answer=TestPaymentDataAnswer,
-                may_miss=True,
-            ),
-            Route(
-                "DELETE",
-                "/testPaymentData/{testDataId}",
-                self.delete_test_payment_data,
-                "Delete a test card",
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-            Route(
-                "PUT",
-                "/testPaymentData/{testDataId}/balance",
-                self.put_test_balance,
-                "Set a balance",
-                request=TestBalanceRequest,
-                answer=TestPaymentDataAnswer,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-            Route(
-                "PUT",
-                "/testPaymentData/{testDataId}/allowedIps",
-                self.put_test_addresses,
-                "Set addresses",
-                request=TestAddressesRequest,
-                answer=TestPaymentDataAnswer,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-            *self._list_switches(),
-        ]
-
-    def _list_switches(self) -> list[Route]:
-        return [
-            self._switch_route("block", self.block_test_payment_data, "Block a test card"),
-            self._switch_route("unblock", self.unblock_test_payment_data, "Unblock a test card"),
-            self._switch_route("emulate3ds", self.emulate_test_3ds, "Switch 3-D Secure on"),
-            self._switch_route("notEmulate3ds", self.skip_test_3ds, "Switch 3-D Secure off"),
-        ]
-
-    @staticmethod
-    def _switch_route(step: str, handler: Handler, summary: str) -> Route:
-        return Route(
-            "POST",
-            f"/testPaymentData/{{testDataId}}/{step}",
-            handler,
-            summary,
-            answer=TestPaymentDataAnswer,
-            may_miss=True,
-            purpose=Purpose.SETS_UP,
-        )
-
+    @call(
+        "POST /testPaymentData",
+        "Make a test card",
+        Purpose.SETS_UP,
+        TestPaymentDataRequest,
+        TestPaymentDataAnswer,
+        takes_request_id=True,
+    )
     async def post_test_payment_data(self, request: Request) -> Response:
         """Make a card that obeys you: with a balance, addresses, 3-D Secure, expired or not. Stage only.
 
@@ -234,6 +163,7 @@ class TestCardCalls:
 
         return answer_reply(await create_once(self._database, claim, create))
 
+    @call("GET /testPaymentData", "List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer)
     async def list_test_payment_data(self, request: Request) -> Response:
         """Return the test cards, the newest first. Stage only."""
         asked = await read_query(self._gate, request, TestPaymentDataQuery)
@@ -245,17 +175,20 @@ class TestCardCalls:
         page = TestPaymentDataListAnswer(data=[build_answer(data) for data in found], meta=meta)
         return Response(render(page))
 
+    @call(f"GET {ONE}", "Look a test card up", answer=TestPaymentDataAnswer)
     async def get_test_payment_data(self, request: Request) -> Response:
         """Return a test card as it is now: what is left on it, how often it was charged. Stage only."""
         merchant = await self._gate.access(request)
         return _show(await self._desk.read(merchant.merchant_id, _read_data_id(request)))
 
+    @call(f"DELETE {ONE}", "Delete a test card", Purpose.SETS_UP)
     async def delete_test_payment_data(self, request: Request) -> Response:
         """Delete a test card; charges decline 5014 from then on. Stage only."""
         merchant = await self._gate.access(request)
         await self._desk.delete(merchant.merchant_id, _read_data_id(request))
         return Response()
 
+    @call(f"PUT {ONE}/balance", "Set a balance", Purpose.SETS_UP, TestBalanceRequest, TestPaymentDataAnswer)
     async def put_test_balance(self, request: Request) -> Response:
         """Set what is on a test card. Stage only."""
         asked = await read_request(self._gate, request, TestBalanceRequest)
@@ -267,6 +200,7 @@ class TestCardCalls:
             raise Invalid({"balance": [str(error)]}) from None
         return _show(await self._desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
 
+    @call(f"PUT {ONE}/allowedIps", "Set addresses", Purpose.SETS_UP, TestAddressesRequest, TestPaymentDataAnswer)
     async def put_test_addresses(self, request: Request) -> Response:
         """Say from which addresses consumers may pay with a test card; elsewhere they are declined 5063. Stage only."""
         asked = await read_request(self._gate, request, TestAddressesRequest)
@@ -275,18 +209,22 @@ class TestCardCalls:
 
     # A body is not read: the paths of these calls say all.
 
+    @call(f"POST {ONE}/block", "Block a test card", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def block_test_payment_data(self, request: Request) -> Response:
         """Let every charge decline 5062. Stage only."""
         return await self._switch(request, blocked=True)
 
+    @call(f"POST {ONE}/unblock", "Unblock a test card", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def unblock_test_payment_data(self, request: Request) -> Response:
         """Let charges through again. Stage only."""
         return await self._switch(request, blocked=False)
 
+    @call(f"POST {ONE}/emulate3ds", "Switch 3-D Secure on", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def emulate_test_3ds(self, request: Request) -> Response:
         """Challenge every payment by the card's holder; the code is 123456. Stage only."""
         return await self._switch(request, emulate3ds=True)
 
+    @call(f"POST {ONE}/notEmulate3ds", "Switch 3-D Secure off", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def skip_test_3ds(self, request: Request) -> Response:
         """Challenge nobody any more. Stage only."""
         return await self._switch(request, emulate3ds=False)

@@ -18,7 +18,7 @@ from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import ChargeAnswer, PreviewAnswer, UpcomingAnswer
@@ -76,36 +76,19 @@ class PreviewRequest(Body):
         return prices
 
 
-class ChargeCalls:
+class ChargeCalls(Calls):
     """Charges to come."""
 
     def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
         self._biller = biller
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/subscription/{subscriptionId}/upcoming",
-                self.list_upcoming_charges,
-                "List what will be charged",
-                query=UpcomingQuery,
-                answer=UpcomingAnswer,
-                may_miss=True,
-            ),
-            Route(
-                "POST",
-                "/subscription/preview",
-                self.preview_subscription,
-                "Preview a sign-up",
-                request=PreviewRequest,
-                answer=PreviewAnswer,
-                purpose=Purpose.READS,
-            ),
-        ]
-
+    @call(
+        "GET /subscription/{subscriptionId}/upcoming",
+        "List what will be charged",
+        query=UpcomingQuery,
+        answer=UpcomingAnswer,
+    )
     async def list_upcoming_charges(self, request: Request) -> Response:
         """Return the next charges of a subscription, if nothing changes. A charge under way is the first of them."""
         asked = await read_query(self._gate, request, UpcomingQuery)
@@ -113,6 +96,7 @@ class ChargeCalls:
         listed = list_upcoming(await access_subscription(self._biller, key), most=asked.body.limit)
         return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
 
+    @call("POST /subscription/preview", "Preview a sign-up", Purpose.READS, PreviewRequest, PreviewAnswer)
     async def preview_subscription(self, request: Request) -> Response:
         """Return what a sign-up would charge at once, and then. Nothing is made."""
         asked = await read_request(self._gate, request, PreviewRequest)

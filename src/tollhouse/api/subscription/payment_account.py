@@ -26,7 +26,7 @@ from tollhouse.billing.changes.change_account import build_change, request_chang
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.model import CHANGE_OPERATION
@@ -64,7 +64,7 @@ def find_cross_faults(body: Mapping[str, Any]) -> dict[str, list[str]]:
     return faults
 
 
-class SubscriptionAccountCalls:
+class SubscriptionAccountCalls(Calls):
     """The call that changes a subscription's card. `context` tells the model what the environment asks of it."""
 
     def __init__(
@@ -74,22 +74,14 @@ class SubscriptionAccountCalls:
         self._gate = gate
         self._context = context
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "PUT",
-                "/subscription/{subscriptionId}/paymentAccount",
-                self.change_payment_account,
-                "Change the card of a subscription",
-                request=SubscriptionAccountRequest,
-                answer=PaymentAnswer,
-                takes_request_id=True,
-                may_miss=True,
-                purpose=Purpose.SELLS,
-            )
-        ]
-
+    @call(
+        "PUT /subscription/{subscriptionId}/paymentAccount",
+        "Change the card of a subscription",
+        Purpose.SELLS,
+        SubscriptionAccountRequest,
+        PaymentAnswer,
+        takes_request_id=True,
+    )
     async def change_payment_account(self, request: Request) -> Response:
         """Verify another card, and charge it from now on; what is past due is tried again at once.
 

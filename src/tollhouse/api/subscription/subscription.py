@@ -22,7 +22,7 @@ from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
-from tollhouse.http.routes import Route
+from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
 from tollhouse.payments.reading.view import build_subscription_block
 from tollhouse.wire.answers import SubscriptionBlock
@@ -82,62 +82,27 @@ class SubscriptionRecoverRequest(Body):
     """Nothing has to be said to take a cancellation back."""
 
 
-class SubscriptionCalls:
+class SubscriptionCalls(Calls):
     """Subscriptions: get, change, cancel and recover."""
 
     def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
         self._biller = biller
         self._gate = gate
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                "GET",
-                "/subscription/{subscriptionId}",
-                self.get_subscription,
-                "Look a subscription up",
-                answer=SubscriptionBlock,
-                may_miss=True,
-            ),
-            Route(
-                "PUT",
-                "/subscription/{subscriptionId}",
-                self.put_subscription,
-                "Change the price of a subscription",
-                request=SubscriptionChangeRequest,
-                answer=SubscriptionBlock,
-                may_miss=True,
-                purpose=Purpose.SETS_UP,
-            ),
-            Route(
-                "PUT",
-                "/subscription/{subscriptionId}/cancel",
-                self.cancel_subscription,
-                "Cancel a subscription",
-                request=SubscriptionCancelRequest,
-                answer=SubscriptionBlock,
-                may_miss=True,
-                purpose=Purpose.GIVES_BACK,
-            ),
-            Route(
-                "PUT",
-                "/subscription/{subscriptionId}/recover",
-                self.recover_subscription,
-                "Take a cancellation back",
-                request=SubscriptionRecoverRequest,
-                answer=SubscriptionBlock,
-                may_miss=True,
-                purpose=Purpose.SELLS,
-            ),
-        ]
-
+    @call("GET /subscription/{subscriptionId}", "Look a subscription up", answer=SubscriptionBlock)
     async def get_subscription(self, request: Request) -> Response:
         """Return a subscription as it stands. One whose first payment is open or failed is not there."""
         merchant = await self._gate.access(request)
         key = merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         return show((await access_subscription(self._biller, key)).subscription)
 
+    @call(
+        "PUT /subscription/{subscriptionId}",
+        "Change the price of a subscription",
+        Purpose.SETS_UP,
+        SubscriptionChangeRequest,
+        SubscriptionBlock,
+    )
     async def put_subscription(self, request: Request) -> Response:
         """Give a subscription other prices from its next charge on, which keeps its date.
 
@@ -152,6 +117,13 @@ class SubscriptionCalls:
         with naming_faults({Subject.CURRENCY: "price.{item}.currency"}):
             return show(await reprice(self._biller, key, prices, request_id=asked.request_id))
 
+    @call(
+        "PUT /subscription/{subscriptionId}/cancel",
+        "Cancel a subscription",
+        Purpose.GIVES_BACK,
+        SubscriptionCancelRequest,
+        SubscriptionBlock,
+    )
     async def cancel_subscription(self, request: Request) -> Response:
         """End a subscription: at once, at a date, or when its next charge would fall due.
 
@@ -162,6 +134,13 @@ class SubscriptionCalls:
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         return show(await cancel(self._biller, key, asked.body.to_cancellation(), request_id=asked.request_id))
 
+    @call(
+        "PUT /subscription/{subscriptionId}/recover",
+        "Take a cancellation back",
+        Purpose.SELLS,
+        SubscriptionRecoverRequest,
+        SubscriptionBlock,
+    )
     async def recover_subscription(self, request: Request) -> Response:
         """Take a cancellation back, also after the end; the next charge is made at the next date of the old schedule.
 
