@@ -39,7 +39,7 @@ insert into payment (
     merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id, created_at
 )
 values (
-    :merchant_id, :id, :site_id, 'cbench-' || :consumer::bigint, :terms::jsonb, :consumer_json::jsonb, :metadata::json,
+    :merchant_id, :id, :site_id, 'cbench-' || :consumer::bigint, :terms::json, :consumer_json::json, :metadata::json,
     :ipn_url, :redirect_url, 'bench-' || :id::bigint, now()
 );
 insert into transaction (
@@ -64,12 +64,12 @@ begin;
 with closed as (
     delete from open_attempt
     where merchant_id = :merchant_id and transaction_id = :id and number = 1 and state = 'in_flight'
-    returning merchant_id, transaction_id, sent_at, number, acquirer, reference
+    returning merchant_id, transaction_id, sent_at, number, acquirer
 )
 insert into closed_attempt (
-    merchant_id, transaction_id, sent_at, state, number, moved_by, acquirer, reference, response_code, approval_code
+    merchant_id, transaction_id, sent_at, state, number, moved_by, acquirer, response_code, approval_code
 )
-select merchant_id, transaction_id, sent_at, 'approved', number, gen_random_uuid(), acquirer, reference, '00', :approval_code
+select merchant_id, transaction_id, sent_at, 'approved', number, gen_random_uuid(), acquirer, '00', :approval_code
 from closed;
 update transaction
 set status = 'success', code = '0', network_transaction_id = :network_transaction_id, settled_at = now()

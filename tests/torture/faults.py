@@ -56,10 +56,11 @@ STORED_FAULTS = {
         from sale where t.transaction_id = sale.transaction_id""": "charge-back not posted",
     """update gateway.payment p set request_id = sale.request_id from sale
         where p.payment_id = (select max(payment_id) from gateway.payment)""": "was done 2 times",
-    """with closed as (delete from gateway.closed_attempt a using sale where a.reference = sale.reference returning a.*)
+    """with closed as (delete from gateway.closed_attempt a using sale where a.transaction_id = sale.transaction_id
+            returning a.*, sale.reference as named)
         insert into gateway.open_attempt
             (merchant_id, transaction_id, payment_id, sent_at, state, number, acquirer, reference)
-        select merchant_id, transaction_id, 0, sent_at, 'unknown', number, acquirer, reference
+        select merchant_id, transaction_id, 0, sent_at, 'unknown', number, acquirer, named
         from closed""": "its attempt unknown",
     "update gateway.event set answer_length = null": "left behind",
     """update gateway.delivery d set state = 'waiting', due_at = now() + interval '1 year' from gateway.event e, sale

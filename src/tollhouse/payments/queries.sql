@@ -122,7 +122,7 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
         from subscription s
         where s.merchant_id = p.merchant_id and s.status <> 'pending' and (
             s.payment_id = p.payment_id
-            or s.subscription_id = coalesce(p.terms -> 'renewing' -> 'id', p.terms -> 'changing')::bigint
+            or s.subscription_id = coalesce(p.terms -> 'renewing' ->> 'id', p.terms ->> 'changing')::bigint
         )
     ) as subscriptions
 from unnest(:transaction_ids::bigint[]) as given (transaction_id)

@@ -134,3 +134,18 @@ async def test_many_payments_settle_side_by_side(shop: Shop) -> None:
         )
         == 40
     )
+
+
+async def test_usual_reference_is_stored_by_its_parts(shop: Shop) -> None:
+    """A closed attempt has the reference that the acquirer knows: the usual one takes no space, any other is stored."""
+    usual, other = await shop.begin(), await shop.begin(metadata='{"n": 2}')
+    await shop.fetch("update open_attempt set reference = 'moved-here' where transaction_id = $1", other.transaction_id)
+    now = shop.parts.clock.now()
+    for payment in (usual, other):
+        await finish_attempt(shop.parts.finish, payment, lifecycle.apply(payment, approve("x"), now))
+    rows = await shop.fetch("select transaction_id, reference from attempt")
+    assert {tuple(row) for row in rows} == {
+        (usual.transaction_id, lifecycle.name_attempt(usual.transaction_id, 1)),
+        (other.transaction_id, "moved-here"),
+    }
+    assert await shop.value("select count(reference) from closed_attempt") == 1

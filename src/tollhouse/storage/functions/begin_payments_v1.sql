@@ -2,7 +2,7 @@
 -- attempt of a page.
 create type payment_intent_v1 as (
     place integer, merchant_id bigint, payment_id bigint, transaction_id bigint, site_id bigint, consumer_id text,
-    terms jsonb, consumer jsonb, metadata json, ipn_url text, redirect_url text, request_id text, mode transaction_mode,
+    terms json, consumer json, metadata json, ipn_url text, redirect_url text, request_id text, mode transaction_mode,
     amount_minor bigint, currency text, source_kind text, brand text, masked_number text, expiry_month smallint,
     expiry_year smallint, account_id uuid, is_stored boolean, initiator initiator, reason initiation_reason,
     network_transaction_id text, double_click_digest bytea, page_try smallint, created_at timestamptz, acquirer text,

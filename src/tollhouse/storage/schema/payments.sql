@@ -30,11 +30,12 @@ create table payment (
     created_at timestamptz not null,
     consumer_id text not null collate "C",
     request_id text not null,
-    -- Agreed at the start: SKU, title, descriptor, callback format, rules for 3-D Secure, schedule.
-    terms jsonb not null,
+    -- Agreed at the start: SKU, title, descriptor, callback format, rules for 3-D Secure, schedule. Here and below, json takes less space
+    -- and less time to store than jsonb.
+    terms json not null,
     -- The consumer as described by the request, under the names of the wire; no card data.
-    consumer jsonb not null,
-    -- As sent: json instead of jsonb preserves order and number forms.
+    consumer json not null,
+    -- As sent, with order and number forms.
     metadata json not null,
     ipn_url text not null,
     redirect_url text not null,
@@ -159,8 +160,8 @@ create table closed_attempt (
     -- Identifies the state change that closed it, so that a repeated write recognizes its own.
     moved_by uuid,
     acquirer text not null,
-    -- Identifies the attempt at the acquirer forever.
-    reference text not null,
+    -- Identifies the attempt at the acquirer forever. Null if it is the usual one, of transaction and number: see the view attempt.
+    reference text,
     response_code text,
     advice_code text,
     approval_code text,
@@ -174,8 +175,8 @@ select merchant_id, transaction_id, number, acquirer, reference, state, sent_at,
     null::text as approval_code
 from open_attempt
 union all
-select merchant_id, transaction_id, number, acquirer, reference, state, sent_at, null, 0, null, null, null, null, moved_by,
-    response_code, advice_code, approval_code
+select merchant_id, transaction_id, number, acquirer, coalesce(reference, usual_reference_v1(transaction_id, number)), state, sent_at,
+    null, 0, null, null, null, null, moved_by, response_code, advice_code, approval_code
 from closed_attempt;
 
 -- State changes of attempts and inquiries without a result. A payment approved at once has no rows here.
