@@ -15,7 +15,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -26,7 +25,7 @@ from tollhouse.merchants.passwords import PasswordVerifier, WrongPassword
 from tollhouse.merchants.people import IDLE_FOR, digest_token
 from tollhouse.merchants.store import queries
 from tollhouse.storage.database import Database
-from tollhouse.storage.sweep import Sweep
+from tollhouse.storage.sweep import sweep_expired
 
 #: Wrong passwords from unknown browsers for one account, or from one known browser.
 MAX_ATTEMPTS_BY_ACCOUNT = 10
@@ -172,17 +171,9 @@ def _note(attempt: SignInAttempt, user: Mapping[str, Any]) -> dict[str, Any]:
     return {"merchant_id": user["merchant_id"], "user_id": user["user_id"], "address": address}
 
 
-#: Expired sessions, budgets and attempts of any user.
+#: Expired sessions, budgets and attempts of any user. A session past its maximum length is idle too.
 SWEEPS = (
-    Sweep(
-        "portal_session",
-        partial(queries.delete_ended_sessions, idle_for=IDLE_FOR),
-        partial(queries.select_sessions_lag, idle_for=IDLE_FOR),
-    ),
-    Sweep("sign_in_budget", queries.delete_ended_sign_in_budgets, queries.select_sign_in_budgets_lag),
-    Sweep(
-        "sign_in",
-        partial(queries.delete_old_sign_ins, kept=NOTES_KEPT_FOR),
-        partial(queries.select_sign_ins_lag, kept=NOTES_KEPT_FOR),
-    ),
+    sweep_expired("portal_session", "seen_at", kept=IDLE_FOR),
+    sweep_expired("sign_in_budget", "ends_at"),
+    sweep_expired("sign_in", "signed_in_at", kept=NOTES_KEPT_FOR),
 )

@@ -52,29 +52,6 @@ select merchant_id, notice_id, recipient, language, facts, state, attempts, crea
 from notice
 where merchant_id = :merchant_id and notice_id = :notice_id;
 
--- name: delete_ended_notices(kept, most)$
--- Delete some emails that were sent or given up a while ago, with their addresses.
-with gone as (
-    delete from notice
-    where ctid = any(array(
-        select ctid from notice
-        where state <> 'waiting' and ended_at <= now() - :kept::interval
-        order by ended_at
-        limit :most
-        for update skip locked
-    ))
-    returning 1
-)
-select count(*)::integer from gone;
-
--- name: select_notices_lag(kept)$
--- Return how long the oldest email has been overdue.
-select extract(epoch from now() - :kept::interval - ended_at)::double precision
-from notice
-where state <> 'waiting'
-order by ended_at
-limit 1;
-
 -- name: count_waiting_notices$
 -- Count waiting emails, up to a bound.
 select count(*) from (select from notice where state = 'waiting' limit :most) as waiting;

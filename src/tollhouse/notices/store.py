@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from tollhouse.notices.model import EmailFacts, EmailState, Notice
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-from tollhouse.storage.sweep import Sweep
+from tollhouse.storage.sweep import sweep_expired
 
 queries = load_queries("tollhouse.notices")
 
@@ -109,9 +108,7 @@ async def select_notice(connection: PlainConnection, *, merchant_id: int, notice
 
 
 #: Emails past their retention.
-SWEEPS = (
-    Sweep("notice", partial(queries.delete_ended_notices, kept=KEPT), partial(queries.select_notices_lag, kept=KEPT)),
-)
+SWEEPS = (sweep_expired("notice", "ended_at", kept=KEPT),)
 
 
 async def count_waiting(connection: PlainConnection) -> int:

@@ -20,28 +20,6 @@ select * from finish_payments_v1(
     :holds::hold_change_v1[], :events::event_v1[], :emails::email_v1[], :declines::velocity_mark_v1[]
 );
 
--- name: delete_old_marks(window_seconds, most)$
--- Delete some marks that are older than the window, oldest first.
-with gone as (
-    delete from velocity_mark
-    where ctid = any(array(
-        select ctid from velocity_mark
-        where noted_at <= now() - make_interval(secs => :window_seconds)
-        order by noted_at
-        limit :most
-        for update skip locked
-    ))
-    returning 1
-)
-select count(*)::integer from gone;
-
--- name: select_marks_lag(window_seconds)$
--- Return the seconds for which the oldest mark has been overdue.
-select extract(epoch from now() - make_interval(secs => :window_seconds) - noted_at)::double precision
-from velocity_mark
-order by noted_at
-limit 1;
-
 -- name: lease_due_reversals
 -- Lease references that are due to be reversed or queried, oldest first. All times are real.
 with due as (

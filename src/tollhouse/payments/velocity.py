@@ -7,15 +7,12 @@ written or read. Only payments that a consumer began count: no renewals, capture
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from datetime import timedelta
 from typing import NamedTuple
 
 from tollhouse.payments.model import FinishRows, Mode, Payment, Status
 from tollhouse.risk.assess import Kind, VelocityLimits
-from tollhouse.storage.queries import load_queries
-from tollhouse.storage.sweep import Sweep
-
-queries = load_queries("tollhouse.payments")
+from tollhouse.storage.sweep import Sweep, sweep_expired
 
 
 class VelocityMark(NamedTuple):
@@ -52,6 +49,4 @@ class RecordDecline:
 
 def build_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
     """Return the sweep of marks that are older than the window. It runs without limits too."""
-    window = {"window_seconds": limits.window_seconds}
-    delete, select_lag = partial(queries.delete_old_marks, **window), partial(queries.select_marks_lag, **window)
-    return (Sweep("velocity_mark", delete, select_lag),)
+    return (sweep_expired("velocity_mark", "noted_at", kept=timedelta(seconds=limits.window_seconds)),)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from tollhouse.phones.model import CODE_LIFE, TRIES
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-from tollhouse.storage.sweep import Sweep
+from tollhouse.storage.sweep import sweep_expired
 
 queries = load_queries("tollhouse.phones")
 
@@ -68,8 +68,8 @@ async def delete_code(
     await queries.delete_code(connection, merchant_id=merchant_id, phone_digest=phone_digest, code_digest=code_digest)
 
 
-#: Expired codes and ended windows.
+#: Expired codes, by real time, and ended windows.
 SWEEPS = (
-    Sweep("phone_code", queries.delete_expired_codes, queries.select_codes_lag),
-    Sweep("phone_quota", queries.delete_expired_quotas, queries.select_quotas_lag),
+    sweep_expired("phone_code", "expires_at"),
+    sweep_expired("phone_quota", "ends_at"),
 )

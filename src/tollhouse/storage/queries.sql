@@ -103,6 +103,14 @@ INSERT INTO migration (name, digest) VALUES (:name, :digest);
 -- Reserve IDs of a kind and return the first.
 SELECT reserve_ids_v1(:kind, :size);
 
+-- name: delete_expired(table_name, column_name, kept, most)$
+-- Delete rows of a table that expired, and return their number.
+select delete_expired_v1(:table_name, :column_name, :kept, :most);
+
+-- name: select_expired_lag(table_name, column_name, kept)$
+-- Return for how many seconds the oldest row of a table has been expired.
+select extract(epoch from expired_since_v1(:table_name, :column_name, :kept))::double precision;
+
 -- name: update_installation(number)!
 -- Set the last two digits of all future IDs.
 UPDATE installation SET number = :number WHERE number <> :number;

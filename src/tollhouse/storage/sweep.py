@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.queries import load_queries
 
 #: Rows of one database transaction, which takes some tens of milliseconds.
 MAX_BATCH_ROWS = 2_000
@@ -25,6 +28,7 @@ MAX_BATCHES = 500
 MAX_LAG_SECONDS = 900.0
 
 log = structlog.get_logger()
+queries = load_queries("tollhouse.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,12 @@ class Sweep:
     name: str
     delete: Callable[..., Awaitable[int]]
     select_lag: Callable[..., Awaitable[float | None]]
+
+
+def sweep_expired(table: str, column: str, *, kept: timedelta = timedelta()) -> Sweep:
+    """Build the sweep of a table whose rows are kept for so long after the time in a column, which has an index."""
+    names = {"table_name": table, "column_name": column, "kept": kept}
+    return Sweep(table, partial(queries.delete_expired, **names), partial(queries.select_expired_lag, **names))
 
 
 class Sweeper:

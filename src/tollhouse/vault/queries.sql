@@ -10,28 +10,6 @@ on conflict do nothing;
 -- Return the sealed security code of a holder.
 select sealed, expires_at from security_code where holder_id = :holder_id;
 
--- name: delete_expired_security_codes(most)$
--- Erase some expired security codes, and count them.
-with gone as (
-    delete from security_code
-    where ctid = any(array(
-        select ctid from security_code
-        where expires_at <= now()
-        order by expires_at
-        limit :most
-        for update skip locked
-    ))
-    returning 1
-)
-select count(*)::integer from gone;
-
--- name: select_security_codes_lag()$
--- Return how long the oldest security code has been overdue.
-select extract(epoch from now() - expires_at)::double precision
-from security_code
-order by expires_at
-limit 1;
-
 -- name: update_expired_tokens(most)$
 -- Erase the cards of some tokens that expired unused, and count them.
 with emptied as (
@@ -52,28 +30,6 @@ select count(*)::integer from emptied;
 select extract(epoch from now() - expires_at)::double precision
 from token
 where sealed_card is not null
-order by expires_at
-limit 1;
-
--- name: delete_old_tokens(most)$
--- Delete some tokens a day after they expired. Until then a late use gets an exact error.
-with gone as (
-    delete from token
-    where ctid = any(array(
-        select ctid from token
-        where expires_at <= now() - interval '1 day'
-        order by expires_at
-        limit :most
-        for update skip locked
-    ))
-    returning 1
-)
-select count(*)::integer from gone;
-
--- name: select_tokens_lag()$
--- Return how long the oldest token has been overdue.
-select extract(epoch from now() - interval '1 day' - expires_at)::double precision
-from token
 order by expires_at
 limit 1;
 

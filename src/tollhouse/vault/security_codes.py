@@ -18,7 +18,7 @@ from tollhouse.kernel.card import Cvv
 from tollhouse.kernel.errors import SealBroken
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-from tollhouse.storage.sweep import Sweep
+from tollhouse.storage.sweep import Sweep, sweep_expired
 from tollhouse.vault.ring import KeyDirectoryUnsafe, SecurityCodeKeys, is_alive
 from tollhouse.vault.seal import seal_under, unseal_under
 
@@ -99,9 +99,11 @@ async def select_security_code(connection: PlainConnection, holder_id: UUID) -> 
     return SealedCode(holder_id, row["sealed"], row["expires_at"]) if row else None
 
 
+#: Until a token is deleted, its late use gets an exact error.
+TOKENS_KEPT = timedelta(days=1)
 #: Expired security codes, cards of unused tokens, old tokens.
 SWEEPS = (
-    Sweep("security_code", queries.delete_expired_security_codes, queries.select_security_codes_lag),
+    sweep_expired("security_code", "expires_at"),
     Sweep("token_card", queries.update_expired_tokens, queries.select_token_cards_lag),
-    Sweep("token", queries.delete_old_tokens, queries.select_tokens_lag),
+    sweep_expired("token", "expires_at", kept=TOKENS_KEPT),
 )

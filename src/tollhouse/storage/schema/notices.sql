@@ -41,4 +41,4 @@ create unique index notice_subscription on notice (merchant_id, subscription_id,
 -- Finds emails to send.
 create index notice_due on notice (due_at) where state = 'waiting';
 -- Finds old rows for the sweep.
-create index notice_ended on notice (ended_at) where state <> 'waiting';
+create index notice_ended on notice (ended_at) where ended_at is not null;
