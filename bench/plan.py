@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,14 +19,11 @@ from bench.gateway import (
     Gateway,
     data_directory,
     dsn_of,
-    fetch,
-    find_port,
     run_gateway,
     serves_processes,
-    stop_process,
 )
 from bench.limit import read_sample, run_database, run_pgbench
-from bench.load import run_wrk
+from bench.load import Sink, run_payments, run_sink, run_wrk
 from bench.machine import read_rss_mib, read_usage, wait_until_quiet
 from bench.report import Figure, print_figure
 from bench.rows import compact, print_rows, read_rows
@@ -138,7 +134,7 @@ async def running(*, acquirer: str, posted: bool) -> AsyncIterator[tuple[Gateway
     async with data_directory() as directory, run_sink() as sink, run_gateway(directory, acquirer=acquirer) as gateway:
         if not posted:
             await gateway.execute(NOT_POSTED)
-        await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
+        await run_payments(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
         yield gateway, sink
         if sink.count() and not posted:
             raise BenchFailed("IPNs were posted although the site does not want them.")
@@ -150,7 +146,7 @@ async def left_behind(endpoints: int = 1) -> AsyncIterator[tuple[Path, Sink]]:
     async with data_directory() as directory, run_sink(endpoints) as sink:
         async with run_gateway(directory, acquirer="approving") as gateway:
             await gateway.execute(NOT_POSTED)
-            await _load(gateway, sink, connections=1, seconds=1)
+            await run_payments(gateway, sink, connections=1, seconds=1)
         yield directory, sink
 
 
@@ -214,7 +210,7 @@ async def _measure_serve(bench: Bench, processes: int) -> None:
         _run_serves(directory, server.dsn, processes) as started,
     ):
         gateway = replace(started, database=process)
-        await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
+        await run_payments(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
         section = f"payment, {processes} serve"
         await _measure_load(bench, section, gateway, sink, COMMON_CONNECTIONS)
 
@@ -241,7 +237,7 @@ async def measure_rows(bench: Bench) -> None:
         await asyncio.sleep(STATISTICS_SECONDS)
         await compact(gateway.directory)
         before = await read_rows(gateway.directory)
-        await _load(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
+        await run_payments(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
         await asyncio.sleep(STATISTICS_SECONDS)
         written = (await read_rows(gateway.directory)).since(before)
         await compact(gateway.directory)
@@ -276,7 +272,7 @@ async def _measure_paced(bench: Bench, section: str, *, acquirer: str, posted: b
     async with running(acquirer=acquirer, posted=posted) as (gateway, sink):
         await asyncio.sleep(2.0)  # the warm-up's IPNs are on their way still
         seconds = PACED_FACTOR * bench.seconds
-        work = partial(_load, gateway, sink, connections=COMMON_CONNECTIONS, seconds=seconds, rate=PACE)
+        work = partial(run_payments, gateway, sink, connections=COMMON_CONNECTIONS, seconds=seconds, rate=PACE)
         await bench.measure(section, f"{PACE:.0f} a second", work, gateway=gateway)
 
 
@@ -317,7 +313,7 @@ async def measure_renewals(bench: Bench) -> None:
         async with data_directory() as directory, run_sink() as sink:
             async with run_gateway(directory, acquirer=acquirer) as gateway:
                 await gateway.execute(NOT_POSTED)
-                await _load(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
+                await run_payments(gateway, sink, connections=16, seconds=WARM_UP_SECONDS)
                 await sign_up(gateway, offset="30d")
             async with run_database(directory):
                 await fill_subscriptions(directory)
@@ -351,7 +347,7 @@ async def measure_memory(bench: Bench) -> None:
         bench.memory["started_mib"] = read_rss_mib(gateway.process)
         await asyncio.sleep(REST_SECONDS)
         bench.memory["at_rest_mib"] = read_rss_mib(gateway.process)
-        await _load(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
+        await run_payments(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
         await asyncio.sleep(1.0)
         bench.memory["after_load_mib"] = read_rss_mib(gateway.process)
 
@@ -381,65 +377,11 @@ SECTIONS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 }
 
 
-async def _load(gateway: Gateway, sink: Sink, *, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
-    """Load all processes of a gateway, which share the connections."""
-    gateways = (gateway, *gateway.others)
-    share = max(1, connections // len(gateways))
-    results = await asyncio.gather(
-        *(
-            run_wrk(each, "payment", connections=share, seconds=seconds, ipn_url=sink.url, rate=rate)
-            for each in gateways
-        )
-    )
-    sums = {name: sum(result[name] for result in results) for name in ("rate", "requests", "errors", "late")}
-    worst = {name: max(result[name] for result in results) for name in ("p50_ms", "p99_ms", "longest_ms")}
-    return sums | worst
-
-
 async def _measure_load(bench: Bench, section: str, gateway: Gateway, sink: Sink, connections: int) -> None:
     async def work() -> dict[str, Any]:
         delivered = sink.count()
-        numbers = await _load(gateway, sink, connections=connections, seconds=bench.seconds)
+        numbers = await run_payments(gateway, sink, connections=connections, seconds=bench.seconds)
         numbers["delivered"] = (sink.count() - delivered) / bench.seconds
         return numbers
 
     await bench.measure(section, f"{connections} connection{'s' * (connections > 1)}", work, gateway=gateway)
-
-
-@dataclass(frozen=True, slots=True)
-class Sink:
-    """The listener for IPNs, in a process of its own."""
-
-    port: int
-
-    @property
-    def url(self) -> str:
-        """Where to post."""
-        return f"http://127.0.0.1:{self.port}/ipn"
-
-    def count(self) -> int:
-        """Return how many IPNs were acknowledged."""
-        return int(fetch(f"http://127.0.0.1:{self.port}", "/")[1])
-
-
-@asynccontextmanager
-async def run_sink(endpoints: int = 1) -> AsyncIterator[Sink]:
-    """Run the listener until the block ends."""
-    sink = Sink(find_port())
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.sink", str(sink.port), str(endpoints))
-    try:
-        await _until_listening(sink)
-        yield sink
-    finally:
-        await stop_process(process)
-
-
-async def _until_listening(sink: Sink) -> None:
-    for _ in range(100):
-        try:
-            sink.count()
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise BenchFailed("The listener for IPNs did not start.")
