@@ -5,8 +5,9 @@ Only a well-formed response about the requested reference decides an outcome. Ev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -33,16 +34,11 @@ from tollhouse.acquirers.model import (
     Updated,
 )
 from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_acknowledged, read_page
-from tollhouse.kernel.card import CardDataError, CardNumber, Expiry
+from tollhouse.kernel.card import Card, CardDataError, CardNumber, Expiry
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import UNREADABLE
 from tollhouse.kernel.money import Money
 from tollhouse.transport import model as transport
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tollhouse.kernel.card import Card
 
 
 class _StoredAmount(msgspec.Struct):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 
-from tollhouse.acquirers.model import AcquirerDispute, Unknown
+from tollhouse.acquirers.model import AcquirerDispute, DisputeQuery, Unknown
 from tollhouse.kernel.errors import UNREADABLE
 from tollhouse.kernel.money import Currency, Money
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tollhouse.acquirers.model import DisputeQuery
 
 MAX_AT_A_TIME = 100
 

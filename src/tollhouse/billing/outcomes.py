@@ -8,12 +8,14 @@ the changes are computed again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tollhouse.billing.declines import ends_all_on_card, is_decline, is_for_good
+from tollhouse.billing.dependencies import DescribeEvents
 from tollhouse.billing.lifecycle import cancel, fail, fail_on_old_account, pay, revoke, switch_account
 from tollhouse.billing.model import (
     CANCELED,
@@ -35,12 +37,7 @@ from tollhouse.billing.store import (
 from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.errors import InternalError
 from tollhouse.payments.model import BeginRows, FinishRows, Mode, Payment, Status, SubscriptionSummary
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tollhouse.billing.dependencies import DescribeEvents
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: The reason for canceling the subscriptions of a voided sign-up.
 VOIDED = "The sign-up was voided."

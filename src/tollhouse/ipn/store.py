@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tollhouse.ipn.form import Form
 from tollhouse.ipn.model import DeliveryState, OutboxState
+from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
 
 #: Deliveries that are counted; a longer outbox is estimated.
 MAX_COUNTED = 10_000

@@ -14,22 +14,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tollhouse.acquirers.model import Initiator, Proof, Reason
+from tollhouse.catalog.model import IpnFormat, Price
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.money import Money
+from tollhouse.notices.model import Recipient
 from tollhouse.payments.dispute_steps import Dispute
-
-if TYPE_CHECKING:
-    from tollhouse.catalog.model import IpnFormat, Price
-    from tollhouse.notices.model import Recipient
-    from tollhouse.vault.seal import Sealed
+from tollhouse.vault.seal import Sealed
 
 #: The name under which idempotency keys of payments are claimed.
 OPERATION = "payment"

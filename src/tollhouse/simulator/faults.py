@@ -5,17 +5,15 @@ A fault belongs to a merchant and affects that merchant's messages, with one car
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from tollhouse.simulator.messages import SimulatorMessage, decode, encode
 from tollhouse.simulator.model import DeliveryMode
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: The maximum of pending faults of a merchant.
 MAX_FAULTS = 100

@@ -6,21 +6,24 @@ A security code in a message is never decoded, because the simulated issuer has 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from asyncpg import Record
 from msgspec import Meta
 
 from tollhouse.http.decode import parse_json
 from tollhouse.kernel.card import MAX_NUMBER_LENGTH, MIN_NUMBER_LENGTH, CardNumber, Expiry
 from tollhouse.kernel.errors import UNREADABLE, Invalid
 from tollhouse.simulator.cards import find_card
-from tollhouse.simulator.model import AuthorizationRequest, OperationKind, OperationMessage, ReceivedProof
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from tollhouse.simulator.model import IssuerResponse, SimulatedAuthentication
+from tollhouse.simulator.model import (
+    AuthorizationRequest,
+    IssuerResponse,
+    OperationKind,
+    OperationMessage,
+    ReceivedProof,
+    SimulatedAuthentication,
+)
 
 Reference = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]

@@ -7,10 +7,12 @@ right brand and a valid check digit, and come from ranges without real cards.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from asyncpg import Record
 from msgspec import Meta
 
 from tollhouse.kernel.addresses import parse_address
@@ -19,13 +21,7 @@ from tollhouse.simulator.cards import find_card
 from tollhouse.simulator.messages import SimulatorMessage, decode, encode
 from tollhouse.simulator.model import PublishedCard
 from tollhouse.simulator.store import queries
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from asyncpg import Record
-
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 #: Draws of a number that may already exist; the ranges have at least ten million numbers.
 MAX_DRAWS = 10

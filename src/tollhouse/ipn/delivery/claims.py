@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tollhouse.ipn.model import Delivery, Run
 from tollhouse.ipn.store import HostKey, queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Hosts of one merchant in one turn; the others follow in the next one.
 MAX_HOSTS_OF_TURN = 16

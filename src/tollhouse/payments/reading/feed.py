@@ -15,14 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import CHANGE_OPERATION, OPERATION, Mode, Payment, Status
 from tollhouse.payments.store import queries, select_payments
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Transactions that one page examines, and those that one query reads at most.
 MAX_EXAMINED_ROWS = 10_000

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from asyncpg import Record
 from msgspec import Meta
 
 from tollhouse.simulator.messages import Instant, SimulatorMessage, decode, encode
 from tollhouse.simulator.store import queries
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 #: Disputes on one page.
 PAGE = 100
