@@ -38,9 +38,7 @@ from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import OPERATION, Mode, Payment
 from tollhouse.payments.operations.balance import ALL, RequestedAmount
-from tollhouse.payments.operations.capture import capture
-from tollhouse.payments.operations.credit import credit
-from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.operations.operate import OperationRequest, capture, credit
 from tollhouse.payments.operations.void import void
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.store import select_payment

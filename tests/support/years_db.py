@@ -20,8 +20,7 @@ from tests.support.due_dates import Calendar, plan_dues
 from tests.support.shop import MERCHANT, card, open_shop, price
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.billing.changes.cancel import Cancellation, cancel
-from tollhouse.billing.changes.recover import recover
+from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
 from tollhouse.billing.changes.reprice import reprice
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import is_luhn_valid

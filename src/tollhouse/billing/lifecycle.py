@@ -23,10 +23,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from tollhouse.billing import dunning
-from tollhouse.billing.card_dates import choose_card_check
-from tollhouse.billing.declines import is_decline
 from tollhouse.billing.model import Decline, EndReason, Subscription, SubscriptionContext, SubscriptionState
-from tollhouse.billing.schedule import Charge, Plan, find_charge, find_period_after, replan
+from tollhouse.billing.schedule import Charge, Plan, choose_card_check, find_charge, find_period_after, replan
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.clock import ceil_second, floor_second
@@ -106,7 +104,7 @@ def fail(case: SubscriptionContext, decline: Decline) -> Subscription:
         return failed
     if owes_nothing(failed):
         return _clear_debt(failed, decline.at)
-    tries = case.declined_tries + is_decline(decline)
+    tries = case.declined_tries + decline.rule.is_decline
     decision = dunning.decide(_describe_failure(replace(case, subscription=failed), decline, tries=tries), case.policy)
     late = replace(failed, state=SubscriptionState.PAST_DUE)
     match decision:
@@ -132,7 +130,7 @@ def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) ->
         return subscription
     failure = _describe_failure(replace(case, subscription=subscription), decline, tries=max(case.declined_tries, 1))
     ends_at = dunning.choose_end(failure.due_at, failure.next_due_at, case.policy)
-    if is_decline(decline) and ends_at <= case.now:
+    if decline.rule.is_decline and ends_at <= case.now:
         return replace(subscription, charge_at=ceil_second(ends_at), waits_for_account=True)
     is_due = subscription.charge_at is not None and subscription.charge_at <= case.now
     match dunning.decide(failure, case.policy):
@@ -188,7 +186,7 @@ def _describe_failure(case: SubscriptionContext, decline: Decline, *, tries: int
     charge = next_charge(case.subscription)
     due_at = charge.due_at if charge else decline.at
     first_at = case.first_tried_at or decline.at
-    is_late = is_decline(decline) and first_at - due_at >= CATCH_UP_INTERVAL
+    is_late = decline.rule.is_decline and first_at - due_at >= CATCH_UP_INTERVAL
     following_at = None if charge is None or charge.is_last else charge.covers_until
     if is_late and following_at is not None and following_at <= first_at:
         following_at = None

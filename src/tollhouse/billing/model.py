@@ -14,7 +14,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from tollhouse.billing.dunning import Policy
+from tollhouse.billing.dunning import DunningRule, Policy, choose_rule
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price
 
@@ -155,6 +155,11 @@ class Decline(Struct, frozen=True):
     code: str
     advice_code: str | None
     brand: str
+
+    @property
+    def rule(self) -> DunningRule:
+        """The meaning of the failure for the card."""
+        return choose_rule(self.code, self.advice_code)
 
 
 LifecycleEventKind = Literal[

@@ -14,7 +14,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tollhouse.billing.declines import ends_all_on_card, is_decline, is_for_good
 from tollhouse.billing.dependencies import DescribeEvents
 from tollhouse.billing.lifecycle import cancel, fail, fail_on_old_account, pay, revoke, switch_account
 from tollhouse.billing.model import (
@@ -97,8 +96,8 @@ class FinishRenewal:
             _time_of(payment),
             decline and decline.code,
             decline and decline.advice_code,
-            decline is not None and is_decline(decline),
-            decline is not None and is_for_good(decline),
+            decline is not None and decline.rule.is_decline,
+            decline is not None and decline.rule.is_for_good,
         )
         return (row,)
 
@@ -233,7 +232,7 @@ def _cancel_voided(case: SubscriptionContext) -> Subscription:
 
 async def _revoke_others(connection: PlainConnection, payment: Payment, subscription: Subscription) -> list[Change]:
     """Revoke the merchant's other subscriptions on a card whose cardholder stopped all payments."""
-    if payment.status is not Status.FAIL or not ends_all_on_card(_describe(payment)):
+    if payment.status is not Status.FAIL or not _describe(payment).rule.takes_all_on_card:
         return []
     account_id = payment.renewing.account_id if payment.renewing else subscription.account_id
     keys = await select_keys_on_card(connection, replace(subscription, account_id=account_id))

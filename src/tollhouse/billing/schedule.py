@@ -1,4 +1,4 @@
-"""Schedules: when a subscription charges, and how much.
+"""Schedules: when a subscription charges, and how much, and when its card is checked.
 
 The leading prices without a delay are charged with the sign-up. Each later price is due its offset after the due time
 of the one before it, whenever that was paid. A repeating price does so at its own offset. A price without an offset is
@@ -18,10 +18,13 @@ from itertools import pairwise
 
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.catalog.prices import MAX_PRICES, add_offset, find_schedule_faults
+from tollhouse.kernel.card import Expiry
 from tollhouse.kernel.money import Money
 
 #: The last possible second. A charge that would be due later is not made, and ends its schedule.
 END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+#: A site is notified this long before a card expires.
+CARD_WARNING = timedelta(days=30)
 
 
 class ScheduleError(ValueError):
@@ -223,3 +226,15 @@ def _add(moment: datetime, offset: Offset) -> datetime | None:
     except (OverflowError, ValueError):  # ValueError is the calendar's exception for a year after 9999
         return None
     return moved if moved <= END_OF_TIME else None
+
+
+def choose_card_check(expiry: Expiry, at: datetime) -> datetime | None:
+    """Return the date of the check of a card: 30 days before it expires. An expired card is not checked."""
+    ends_at = card_ends_at(expiry)
+    return None if ends_at <= at else max(at, ends_at - CARD_WARNING)
+
+
+def card_ends_at(expiry: Expiry) -> datetime:
+    """Return the end of the month that is printed on a card, in UTC."""
+    months = expiry.year * 12 + expiry.month
+    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)

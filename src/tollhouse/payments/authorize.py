@@ -1,18 +1,36 @@
-"""Send an authorization to the acquirer. No database connection is held meanwhile."""
+"""Send an authorization to the acquirer. No database connection is held meanwhile.
+
+An approval of part of the amount is reversed, because the merchant requested all of it.
+"""
 
 from __future__ import annotations
 
+from typing import TypeVar
 from uuid import UUID
 
-from tollhouse.acquirers.model import Answer, Authorization, NotSent, Proof
+from tollhouse.acquirers.model import (
+    PARTIAL,
+    Acquirer,
+    Answer,
+    Approved,
+    Authorization,
+    Declined,
+    Finding,
+    NotSent,
+    Proof,
+    Reversed,
+    Unknown,
+)
+from tollhouse.kernel.money import Money
 from tollhouse.kernel.reply import Reply
 from tollhouse.payments import lifecycle
 from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Mode, Payment, PlaintextCard
-from tollhouse.payments.partial import reverse_partial_approval
 from tollhouse.payments.routing import choose_acquirer
 from tollhouse.payments.steps import FinishRecord
+
+Outcome = TypeVar("Outcome", bound="Answer | Finding")
 
 
 async def authorize(
@@ -103,3 +121,17 @@ def resolve_seconds(deps: AttemptDependencies, acquirer: str) -> float:
     """Return the seconds until the resolver may query an attempt that begins now: time to send plus time-out."""
     known = deps.acquirers.get(acquirer)
     return (known.timeout_seconds if known else 0.0) + deps.timeouts.margin
+
+
+async def reverse_partial_approval(
+    acquirer: Acquirer, reference: str, money: Money, outcome: Outcome
+) -> Outcome | Declined | Unknown:
+    """Reverse an approval of part of the amount and return a decline; unknown while it is not acknowledged.
+
+    Every other outcome is returned as it is.
+    """
+    if not (isinstance(outcome, Approved) and outcome.response_code == PARTIAL):
+        return outcome
+    if isinstance(await acquirer.reverse(reference, money), Reversed):
+        return Declined(PARTIAL)
+    return Unknown("a partial approval was not taken back yet")

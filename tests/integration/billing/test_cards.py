@@ -11,7 +11,7 @@ from tests.support.billing import Billing
 from tests.support.shop import OTHER_NUMBER, card, price
 
 from tollhouse.acquirers.model import AskCardholder, Closed, Declined, NotSent, Unchanged, Updated
-from tollhouse.billing.card_dates import card_ends_at, choose_card_check
+from tollhouse.billing.schedule import card_ends_at, choose_card_check
 from tollhouse.kernel.card import Expiry
 from tollhouse.worker.subscriptions import check_due_cards
 

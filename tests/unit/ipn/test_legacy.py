@@ -18,8 +18,7 @@ from tests.support.payments import payment
 
 from tollhouse.ipn.delivery.attempt import write_body
 from tollhouse.ipn.form import choose_condition, choose_format
-from tollhouse.ipn.message.legacy import build_xml, sign
-from tollhouse.ipn.message.php import serialize
+from tollhouse.ipn.message.legacy import build_xml, serialize, sign
 from tollhouse.kernel.card import CardNumber
 from tollhouse.payments.model import Mode, Payment, Status
 from tollhouse.payments.reading.public_names import CHARGEBACK_MODES

@@ -20,9 +20,7 @@ from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.balance import RequestedAmount
-from tollhouse.payments.operations.capture import capture
-from tollhouse.payments.operations.credit import credit
-from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.operations.operate import OperationRequest, capture, credit
 from tollhouse.payments.operations.void import void
 from tollhouse.wire.answers import PaymentAnswer
 

@@ -13,9 +13,8 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import read_request
-from tollhouse.billing.changes.cancel import Cancellation, cancel
+from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
 from tollhouse.billing.changes.change import MISSING, access_subscription
-from tollhouse.billing.changes.recover import recover
 from tollhouse.billing.changes.reprice import reprice
 from tollhouse.billing.outcomes import summarize_subscription
 from tollhouse.catalog.prices import MAX_PRICES

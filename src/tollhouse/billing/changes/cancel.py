@@ -1,4 +1,4 @@
-"""Cancel a subscription: at once, at a date, or when the next charge is due."""
+"""Cancel a subscription: at once, at a date, or when the next charge is due; and recover it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from tollhouse.billing import lifecycle
 from tollhouse.billing.changes.change import change_subscription
 from tollhouse.billing.dependencies import BillingDependencies
-from tollhouse.billing.model import CANCELED, DELAYED, LifecycleEventKind, Subscription, SubscriptionState
+from tollhouse.billing.model import CANCELED, DELAYED, RECOVERED, LifecycleEventKind, Subscription, SubscriptionState
 from tollhouse.billing.store import Key
 
 
@@ -40,3 +40,13 @@ def _choose_event_kind(before: Subscription, after: Subscription) -> LifecycleEv
     if after.state is SubscriptionState.CANCELED:
         return CANCELED if before.state is not SubscriptionState.CANCELED else None
     return DELAYED if after.cancel_at != before.cancel_at else None
+
+
+async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> Subscription:
+    """Withdraw a cancellation, and return the subscription; one that is not canceled is unchanged.
+
+    Raises NotFound, and Invalid for one that has expired or has nothing left to charge.
+    """
+    return await change_subscription(
+        biller, key, lifecycle.recover, request_id=request_id, telling=lambda _before, _after: RECOVERED
+    )

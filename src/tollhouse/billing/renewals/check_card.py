@@ -13,10 +13,10 @@ import structlog
 from msgspec.structs import replace
 
 from tollhouse.acquirers.model import NotSent, Unknown, Updated
-from tollhouse.billing.card_dates import CARD_WARNING, card_ends_at, choose_card_check
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.lifecycle import switch_account
 from tollhouse.billing.model import CARD_EXPIRING, LifecycleEvent, SubscriptionContext
+from tollhouse.billing.schedule import CARD_WARNING, card_ends_at, choose_card_check
 from tollhouse.billing.store import lease_cards, lock_cases, select_keys_on_account, update_subscriptions
 from tollhouse.kernel.card import Card, Expiry
 from tollhouse.kernel.ids import new_request_id

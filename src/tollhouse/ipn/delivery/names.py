@@ -10,14 +10,13 @@ import asyncio
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from tollhouse.ipn.delivery.slots import SlotLimiter
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_addresses
 
 #: Concurrent lookups, in all and of one merchant.
@@ -30,6 +29,7 @@ MAX_NAMES = 4_096
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 Lookup = Callable[[str, int, int], Sequence[AddressInfo]]
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +108,58 @@ def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> No
     """Call back in the loop, from a thread that may outlive it."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)
+
+
+@dataclass(slots=True)
+class _Slots:
+    """The semaphore of one key. `users` hold or await it."""
+
+    places: asyncio.Semaphore
+    users: int = field(default=0)
+
+
+class SlotLimiter(Generic[Key]):
+    """At most `limit` holders of each key. An unused key takes no memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._gates: dict[Key, _Slots] = {}
+
+    def __len__(self) -> int:
+        """Return the number of used keys."""
+        return len(self._gates)
+
+    async def take(self, key: Key) -> None:
+        """Wait for a slot of this key; the caller calls `free` later."""
+        gate = self._gates.setdefault(key, _Slots(asyncio.Semaphore(self._limit)))
+        gate.users += 1
+        try:
+            await gate.places.acquire()
+        except BaseException:
+            self._leave(key, gate)
+            raise
+
+    def free(self, key: Key) -> None:
+        """Release a slot."""
+        gate = self._gates[key]
+        gate.places.release()
+        self._leave(key, gate)
+
+    @asynccontextmanager
+    async def hold(self, key: Key, *, seconds: float) -> AsyncIterator[bool]:
+        """Hold a slot for the block; yield False if none was free in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.take(key)
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.free(key)
+
+    def _leave(self, key: Key, gate: _Slots) -> None:
+        gate.users -= 1
+        if not gate.users:
+            del self._gates[key]

@@ -20,8 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 
-from tollhouse.ipn.delivery.names import AddressInfo, Lookup, NameResolver, format_address, look_up
-from tollhouse.ipn.delivery.slots import SlotLimiter
+from tollhouse.ipn.delivery.names import AddressInfo, Lookup, NameResolver, SlotLimiter, format_address, look_up
 from tollhouse.kernel.urls import AddressPolicy, check_address
 
 #: Shorter than the keep-alive time of common servers, so that our side closes idle connections.

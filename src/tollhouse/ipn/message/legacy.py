@@ -1,6 +1,7 @@
 """Build the legacy form of a callback: form fields `ipn`, an XML text, and `sign`. Pure.
 
-Listeners of this form find their own order in `ppGetData`, which is the metadata of the payment.
+Listeners of this form find their own order in `ppGetData`, which is the metadata of the payment, as
+PHP's `serialize` encodes it. The result creates no PHP object when it is read.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from tollhouse.ipn.message.php import serialize
 from tollhouse.kernel.codes import get_code
 from tollhouse.payments.model import Payment
 from tollhouse.payments.reading.public_names import name_transaction
@@ -22,6 +24,9 @@ CONTENT_TYPE = "application/x-www-form-urlencoded"
 #: Statuses as the legacy form names them. Chargebacks keep their names.
 _STATUSES: Mapping[str, str] = {"success": "successful", "fail": "declined"}
 _REFUNDED = "refunded"
+_LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
+#: PHP converts such keys to integers.
+_NUMERIC_KEY = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 def name_status(kind: str, status: str) -> str:
@@ -63,3 +68,37 @@ def sign(secret: str, *, order_id: str, kind: str, status: str) -> str:
 def write_form(xml: bytes, signature: str) -> bytes:
     """Encode the body of the POST."""
     return urlencode({"ipn": xml, "sign": signature}).encode()
+
+
+def serialize(value: Any) -> bytes:
+    """Encode plain data as from `json.loads`; lists and objects are arrays. Raises TypeError for other types."""
+    if isinstance(value, list):
+        return _serialize_array(list(enumerate(value)))
+    if isinstance(value, dict):
+        return _serialize_array([(_as_key(name), child) for name, child in value.items()])
+    return _serialize_scalar(value)
+
+
+def _serialize_scalar(value: Any) -> bytes:
+    if value is None:
+        return b"N;"
+    if isinstance(value, bool):
+        return b"b:%d;" % value
+    if isinstance(value, str):
+        content = value.encode()
+        return b's:%d:"%s";' % (len(content), content)
+    if isinstance(value, int) and _LONG_MIN <= value <= _LONG_MAX:
+        return b"i:%d;" % value
+    if isinstance(value, int | float):
+        return b"d:%s;" % repr(float(value)).encode()
+    raise TypeError(f"PHP has no form for {type(value).__name__} here.")
+
+
+def _serialize_array(items: list[tuple[int | str, Any]]) -> bytes:
+    content = b"".join(serialize(key) + serialize(child) for key, child in items)
+    return b"a:%d:{%s}" % (len(items), content)
+
+
+def _as_key(name: str) -> int | str:
+    is_number = _NUMERIC_KEY.fullmatch(name) is not None and _LONG_MIN <= int(name) <= _LONG_MAX
+    return int(name) if is_number else name

@@ -21,8 +21,7 @@ from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.dependencies import OperationDependencies
 from tollhouse.payments.model import Cause, FinishRows, Holding, Mode, Payment, Status
-from tollhouse.payments.operations.capture import capture
-from tollhouse.payments.operations.operate import OperationRequest
+from tollhouse.payments.operations.operate import OperationRequest, capture
 from tollhouse.payments.operations.void import release
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -28,7 +29,14 @@ from tollhouse.payments.dependencies import OperationDependencies, RequestDepend
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.idempotency import recall_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
-from tollhouse.payments.operations.balance import AllowedOperation, PaymentBalance
+from tollhouse.payments.operations.balance import (
+    ALL,
+    AllowedOperation,
+    PaymentBalance,
+    RequestedAmount,
+    decide_capture,
+    decide_refund,
+)
 from tollhouse.payments.operations.store import insert_operation, lock_balance
 from tollhouse.payments.store import select_payment
 from tollhouse.storage.database import Database, PlainConnection
@@ -213,3 +221,16 @@ async def _execute(deps: OperationDependencies, operation: Payment, allowed: All
 def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[AcquirerOperation], Awaitable[Answer]]:
     verbs = {Mode.CAPTURE: acquirer.capture, Mode.VOID: acquirer.void, Mode.CREDIT: acquirer.credit}
     return verbs[mode]
+
+
+async def capture(deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL) -> Reply:
+    """Capture an authorization, all of it unless an amount is given. Raises as `operate` does."""
+    return await operate(deps, request, partial(decide_capture, requested=requested))
+
+
+async def credit(deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL) -> Reply:
+    """Refund a sale or a capture, all that is left unless an amount is given; void an authorization as a whole.
+
+    Raises as `operate` does.
+    """
+    return await operate(deps, request, partial(decide_refund, requested=requested))

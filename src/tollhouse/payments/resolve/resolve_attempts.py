@@ -13,10 +13,10 @@ import structlog
 from tollhouse.acquirers.model import Acquirer, Approved, Declined, Finding, ReferenceUnknown, Reversed
 from tollhouse.kernel import codes
 from tollhouse.payments import lifecycle
+from tollhouse.payments.authorize import reverse_partial_approval
 from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt
 from tollhouse.payments.model import AttemptState, Payment
-from tollhouse.payments.partial import reverse_partial_approval
 from tollhouse.payments.reversals import LATER_INQUIRY_INTERVAL_SECONDS, choose_inquiry_interval
 from tollhouse.payments.routing import NO_ACQUIRER
 from tollhouse.payments.steps import FinishRecord
