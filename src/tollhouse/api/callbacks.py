@@ -12,7 +12,7 @@ from pydantic import Field
 from tollhouse.api.fields.values import Moment, Url
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
-from tollhouse.api.reading.ids import MAX_NUMBER, NO_ORDER, NO_TRANSACTION, read_id
+from tollhouse.api.reading.ids import NO_ORDER, NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
@@ -25,6 +25,7 @@ from tollhouse.ipn.resend import DeliveryKey, resend_transaction
 from tollhouse.ipn.resend_many import ResendFilter, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.faults import Subject
+from tollhouse.kernel.ids import MAX_ID
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
@@ -59,8 +60,8 @@ class ResendRequest(Body):
 class ResendEventsRequest(Body):
     """Which callbacks to send again; what is left out narrows nothing."""
 
-    after: int | None = Field(None, ge=0, le=MAX_NUMBER, description="Events after this number; `after` of the answer.")
-    until: int | None = Field(None, ge=0, le=MAX_NUMBER, description="Events up to this number.")
+    after: int | None = Field(None, ge=0, le=MAX_ID, description="Events after this number; `after` of the answer.")
+    until: int | None = Field(None, ge=0, le=MAX_ID, description="Events up to this number.")
     since: Moment | None = Field(None, alias="from", description="Events of that time or later, by `createdAt`.")
     before: Moment | None = Field(None, alias="to", description="Events before that time.")
     endpoint: Url | None = Field(None, description="Callbacks to the scheme, host and port of this URL.")
@@ -73,7 +74,7 @@ class ResendEventsRequest(Body):
 class EventQuery(Body):
     """Which events to read."""
 
-    after: int = Field(0, ge=0, le=MAX_NUMBER, description="The number of the last event that you have.")
+    after: int = Field(0, ge=0, le=MAX_ID, description="The number of the last event that you have.")
     limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="How many at most.")
 
 
@@ -183,7 +184,7 @@ class CallbackCalls(Calls):
         merchant_id, body = asked.merchant.merchant_id, asked.body
         wanted = ResendFilter(
             after=body.after or 0,
-            until=MAX_NUMBER if body.until is None else body.until,
+            until=MAX_ID if body.until is None else body.until,
             since=body.since,
             before=body.before,
             origin=None if body.endpoint is None else get_origin(body.endpoint),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body
-from tollhouse.api.reading.ids import MAX_NUMBER
 from tollhouse.api.reading.requests import read_query
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
+from tollhouse.kernel.cursors import cursor_pattern, format_cursor, parse_cursor
+from tollhouse.kernel.ids import parse_id
 from tollhouse.payments.reading.feed import EARLIEST, LATEST, FeedFilter, FeedPosition, select_page
 from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.reading.view import render_event
@@ -27,11 +28,9 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 MOST = 100
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX = re.compile(r"[0-9]{1,10}")
 #: A plus sign that nobody encoded has become a space.
 _ZONE_AFTER_SPACE = re.compile(r" (\d\d:?\d\d)$")
-_CURSOR = re.compile(r"([0-9]{1,17})-([0-9]{1,19})")
 
 
 def _read_moment(value: object) -> datetime:
@@ -39,7 +38,7 @@ def _read_moment(value: object) -> datetime:
     text = str(value)
     try:
         if _UNIX.fullmatch(text):
-            return EPOCH + timedelta(seconds=int(text))
+            return datetime.fromtimestamp(int(text), UTC)
         moment = datetime.fromisoformat(_ZONE_AFTER_SPACE.sub(r"+\1", text))
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
@@ -48,7 +47,7 @@ def _read_moment(value: object) -> datetime:
 
 
 def _check_number(text: str) -> str:
-    if int(text) > MAX_NUMBER:
+    if parse_id(text) is None:
         raise ValueError("is not an id")
     return text
 
@@ -78,7 +77,7 @@ class FeedQuery(Body):
         description="Of that time or later, by `payment.timestamp`: Unix seconds, or ISO 8601, in UTC without a zone.",
     )
     until: Moment | None = Field(None, alias="to", description="Before that, by `payment.timestamp`.")
-    cursor: str | None = Field(None, pattern=f"^{_CURSOR.pattern}$", description="`meta.cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=f"^{cursor_pattern(1)}$", description="`meta.cursor` of the page before.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST, description="How many at most.")
 
     @field_validator("until")
@@ -133,27 +132,17 @@ class FeedCalls(Calls):
                 connection,
                 asked.merchant.merchant_id,
                 query.to_filter(),
-                after=read_cursor(query.cursor),
+                after=_read_position(query.cursor),
                 most=query.limit,
             )
-        meta = FeedMeta(limit=query.limit, cursor=write_cursor(page.next))
+        meta = FeedMeta(limit=query.limit, cursor=page.next and format_cursor(*page.next))
         # Each as its callback has it, byte for byte; together they are a `FeedAnswer`.
         data = b",".join(render_event(payment) for payment in page.payments)
         content = b'{"data":[' + data + b'],"meta":' + render(meta) + b"}"
         return Response(content)
 
 
-def write_cursor(place: FeedPosition | None) -> str | None:
-    """Write a place down."""
-    if place is None:
-        return None
-    return f"{(place.created_at - EPOCH) // timedelta(microseconds=1)}-{place.transaction_id}"
-
-
-def read_cursor(text: str | None) -> FeedPosition | None:
-    """Read a place that is well formed."""
-    found = _CURSOR.fullmatch(text) if text else None
-    if found is None:
-        return None
-    moment = EPOCH + timedelta(microseconds=int(found[1]))
-    return FeedPosition(moment, min(int(found[2]), MAX_NUMBER))
+def _read_position(cursor: str | None) -> FeedPosition | None:
+    """Read a cursor that is well formed."""
+    found = parse_cursor(cursor, ids=1) if cursor else None
+    return FeedPosition(found[0], *found[1]) if found else None

@@ -12,7 +12,7 @@ from tollhouse.api.fields.price import AnyCurrency, PriceFields, check_schedule,
 from tollhouse.api.fields.values import TypedText
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
-from tollhouse.api.reading.ids import MAX_NUMBER, read_name
+from tollhouse.api.reading.ids import read_name
 from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.api.site import ExternalId
 from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
@@ -26,6 +26,7 @@ from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.faults import Subject
+from tollhouse.kernel.ids import parse_id
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import PriceAnswer, SkuAnswer
@@ -95,8 +96,7 @@ class SkuChangeRequest(Body):
     @field_validator("siteId")
     @classmethod
     def _check_site_id(cls, text: str | None) -> str | None:
-        is_number = text is None or (text.isascii() and text.isdigit() and len(text) <= 19)
-        if not is_number or int(text or 0) > MAX_NUMBER:
+        if text is not None and parse_id(text) is None:
             raise ValueError("is unknown")
         return text
 

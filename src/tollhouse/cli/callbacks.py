@@ -15,6 +15,7 @@ from tollhouse.composition.app import ConfigurationError, open_vault
 from tollhouse.composition.settings import Settings
 from tollhouse.ipn.resend_many import ResendFilter, resend_events, select_last_sequence
 from tollhouse.kernel.errors import SealBroken
+from tollhouse.kernel.ids import MAX_ID
 from tollhouse.kernel.urls import get_origin
 from tollhouse.merchants.secrets import (
     DEFAULT_OVERLAP,
@@ -33,7 +34,6 @@ from tollhouse.storage.database import PlainConnection
 ONE_HOUR = timedelta(hours=1)
 
 #: Past the number of any event.
-MAX_SEQUENCE = 2**63 - 1
 
 ipn_app = typer.Typer(help="Callbacks.", no_args_is_help=True)
 secret_app = typer.Typer(help="IPN secrets, which sign callbacks.", no_args_is_help=True)
@@ -137,7 +137,7 @@ def resend(
     settings = read_settings(data_dir=data_dir)
     filter_ = ResendFilter(
         after=after,
-        until=MAX_SEQUENCE if until is None else until,
+        until=MAX_ID if until is None else until,
         since=_in_utc(since),
         before=_in_utc(before),
         origin=None if endpoint is None else get_origin(endpoint),

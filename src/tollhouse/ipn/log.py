@@ -8,12 +8,12 @@ from typing import Any
 from tollhouse.ipn.model import AttemptEntry, AttemptError, DeliveryEntry, EventEntry, Record
 from tollhouse.ipn.store import queries
 from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.ids import MAX_ID
 from tollhouse.storage.database import PlainConnection
 
 #: Deliveries of one response.
 MAX_DELIVERIES = 100
 
-_NEWEST = 2**63 - 1
 
 #: The errors of attempts as texts for people.
 ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
@@ -51,7 +51,7 @@ async def select_recent_deliveries(
     connection: PlainConnection, *, merchant_id: int, before_event_id: int | None = None, most: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return a merchant's deliveries, newest first; for the next page, those before the last event of this one."""
-    before = _NEWEST if before_event_id is None else before_event_id
+    before = MAX_ID if before_event_id is None else before_event_id
     rows = queries.select_recent_deliveries(connection, merchant_id=merchant_id, before=before, most=most)
     return await _add_attempts(connection, merchant_id, rows)
 

@@ -11,6 +11,8 @@ _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 #: From the letters of RFC 4648.
 _TO_OUR_LETTERS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _BASE32.encode())
 CONSUMER_ID_BYTES = 15
+#: The largest sequential ID: they have 64 bits.
+MAX_ID = 2**63 - 1
 
 _PROCESS_PREFIX = secrets.token_hex(8)
 _request_numbers = itertools.count(1)
@@ -37,3 +39,9 @@ def new_request_id() -> str:
     It is unique but not secret, so it counts from a random start.
     """
     return f"{_PROCESS_PREFIX}-{next(_request_numbers):08x}"
+
+
+def parse_id(text: str) -> int | None:
+    """Parse a sequential ID; return None for a text that is none."""
+    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID))
+    return int(text) if is_id and int(text) <= MAX_ID else None

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tollhouse.kernel.ids import MAX_ID
 from tollhouse.ledger.model import LedgerAccount
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 
 #: Above every key.
-END_ID = 2**63 - 1
 
 queries = load_queries("tollhouse.ledger")
 
@@ -19,7 +19,7 @@ queries = load_queries("tollhouse.ledger")
 Key = tuple[int, int]
 
 START: Key = (0, 0)
-END: Key = (END_ID, END_ID)
+END: Key = (MAX_ID, MAX_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class NumberedEvent:
 
 
 async def select_scope(connection: PlainConnection, after: Key, *, size: int, singles: Sequence[Key] = ()) -> Scope:
-    """Return the scope of the next `size` transactions. The last scope ends at `END_ID`."""
+    """Return the scope of the next `size` transactions. The last scope ends at `MAX_ID`."""
     end = await queries.select_scope_end(connection, merchant_id=after[0], transaction_id=after[1], size=size)
     return Scope(after, (end["merchant_id"], end["transaction_id"]) if end else END, size, tuple(singles))
 

@@ -16,7 +16,9 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import CSS, Response
 from tollhouse.http.routes import Route
 from tollhouse.ipn.resend import MAX_DELIVERIES, resend_delivery
+from tollhouse.kernel.cursors import format_cursor, parse_cursor
 from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, TooLarge, Unavailable
+from tollhouse.kernel.ids import parse_id
 from tollhouse.merchants.people import PortalUser, authenticate_user, sign_out
 from tollhouse.merchants.sign_in import SignInAttempt, SignInRefused, sign_in
 from tollhouse.portal.forms import (
@@ -34,11 +36,10 @@ from tollhouse.portal.forms import (
     make_cookie,
     read_form,
 )
-from tollhouse.portal.model import PaymentFilter
+from tollhouse.portal.model import Cursor, PaymentFilter
 from tollhouse.portal.pages import redirect_to, show
-from tollhouse.portal.paging import format_cursor, parse_cursor
 from tollhouse.portal.store import (
-    parse_id,
+    START_OF_LIST,
     select_api_keys,
     select_payment,
     select_payments,
@@ -157,10 +158,10 @@ class Portal:
             until=_parse_day(request.query_value("to")),
         )
         lines = await select_payments(
-            self.database, person.merchant_id, wanted, after=parse_cursor(cursor), max_rows=PAGE_SIZE + 1
+            self.database, person.merchant_id, wanted, after=_read_cursor(cursor), max_rows=PAGE_SIZE + 1
         )
         shown = lines[:PAGE_SIZE]
-        more = format_cursor(shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
+        more = format_cursor(*shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
         return _show(
             self,
             request,
@@ -175,9 +176,7 @@ class Portal:
     async def show_payment(self, request: Request) -> Response:
         """Show one transaction."""
         person = await self.access(request)
-        sheet = await select_payment(
-            self.database, person.merchant_id, parse_id(request.path_parameters["transactionId"])
-        )
+        sheet = await select_payment(self.database, person.merchant_id, _read_id(request, "transactionId"))
         if sheet is None:
             raise NotFound("Payment not found.")
         return _show(self, request, person, "payment.html", sheet=sheet, line=sheet.line)
@@ -190,11 +189,11 @@ class Portal:
             key = await resend_delivery(
                 connection,
                 merchant_id=person.merchant_id,
-                event_id=parse_id(request.path_parameters["eventId"]),
-                number=min(parse_id(request.path_parameters["number"]), MAX_DELIVERIES),
+                event_id=_read_id(request, "eventId"),
+                number=min(_read_id(request, "number"), MAX_DELIVERIES),
             )
         log.info("callback.resent", merchant_id=person.merchant_id, event_id=key.event_id, number=key.number)
-        return redirect_to(f"{PATH}/payments/{parse_id(request.path_parameters['transactionId'])}")
+        return redirect_to(f"{PATH}/payments/{_read_id(request, 'transactionId')}")
 
     async def list_keys(self, request: Request) -> Response:
         """List the API keys."""
@@ -327,3 +326,14 @@ def _show_refusal(error: Refusal) -> Response:
 
 def _show_problem(heading: str, text: str, status: int, headers: dict[str, str] | None = None) -> Response:
     return show("problem.html", status=status, headers=headers, heading=heading, text=text)
+
+
+def _read_id(request: Request, name: str) -> int:
+    """Return the ID in a path; 0, which is no ID of anything, for an invalid one."""
+    return parse_id(request.path_parameters[name]) or 0
+
+
+def _read_cursor(text: str) -> Cursor:
+    """Read a cursor; return the start of the list for an invalid one."""
+    found = parse_cursor(text, ids=2)
+    return Cursor(found[0], *found[1]) if found else START_OF_LIST

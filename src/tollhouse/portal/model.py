@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollhouse.catalog.model import Price
 from tollhouse.history.model import HistoryEntry
@@ -15,8 +15,7 @@ from tollhouse.kernel.money import Money
 from tollhouse.payments.reading.public_names import CHARGEBACK_MODES
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """The position after the last row of a page of the list."""
 
     created_at: datetime

@@ -11,6 +11,7 @@ from tollhouse.catalog.model import price_from_json
 from tollhouse.history.timeline import select_timeline
 from tollhouse.ipn.log import select_payment_deliveries
 from tollhouse.kernel.codes import get_code
+from tollhouse.kernel.ids import MAX_ID, parse_id
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Mode, Status
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 200
 #: Maximum time of a search in the database.
 SEARCH_TIMEOUT_MILLISECONDS = 5_000
-MAX_ID = 2**63 - 1
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
 START_OF_LIST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), MAX_ID, MAX_ID)
@@ -59,7 +59,7 @@ async def select_payments(
             "max_rows": max_rows,
         }
         if wanted.order:
-            rows = queries.select_payments_of_order(connection, payment_id=parse_id(wanted.order), **conditions)
+            rows = queries.select_payments_of_order(connection, payment_id=parse_id(wanted.order) or 0, **conditions)
         else:
             rows = queries.select_payments(
                 connection,
@@ -104,12 +104,6 @@ async def select_sites(database: Database, merchant_id: int) -> list[SiteSheet]:
             skus.setdefault(row["site_id"], []).append(SkuLine(row["name"], row["title"], row["kind"], prices))
         rows = queries.select_sites(connection, merchant_id=merchant_id, max_rows=MAX_ROWS)
         return [SiteSheet(**row, skus=tuple(skus.get(row["site_id"], ()))) async for row in rows]
-
-
-def parse_id(text: str) -> int:
-    """Parse a typed ID; return 0, which is no ID of anything, for an invalid one."""
-    is_id = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID
-    return int(text) if is_id else 0
 
 
 async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mapping[str, Any]) -> PaymentSheet:

@@ -20,6 +20,7 @@ from tollhouse.http.responses import HTML, Response, answer_html, build_tag
 from tollhouse.http.routes import Route
 from tollhouse.ipn.log import select_recent_deliveries
 from tollhouse.kernel.errors import Invalid, NotFound
+from tollhouse.kernel.ids import MAX_ID
 from tollhouse.merchants.clock import select_clock
 from tollhouse.notices.render import render_email
 from tollhouse.notices.store import select_notice, select_recent_notices
@@ -38,7 +39,6 @@ PAGE_SIZE = 40
 REFUSED_SHOWN = 5
 #: Letters, and messages.
 OTHERS_SHOWN = 20
-NEWEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _read_before(request: Request) -> int | None:
     """Return the event before which the page begins, if one is given. Raises Invalid."""
     text = request.query_value("before")
     try:
-        return min(max(int(text), 0), NEWEST) if "before" in request.query else None
+        return min(max(int(text), 0), MAX_ID) if "before" in request.query else None
     except ValueError:
         raise Invalid({}, "The request could not be read.") from None
 
@@ -118,7 +118,7 @@ def _read_before(request: Request) -> int | None:
 def _read_number(text: str) -> int:
     """Return the number of a letter. Raises NotFound."""
     try:
-        return min(max(int(text), 0), NEWEST)
+        return min(max(int(text), 0), MAX_ID)
     except ValueError:
         raise NotFound(NO_PATH) from None
 

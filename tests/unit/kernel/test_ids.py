@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tollhouse.kernel.ids import is_consumer_id, new_consumer_id, new_request_id, write_consumer_id
+from tollhouse.kernel.ids import MAX_ID, is_consumer_id, new_consumer_id, new_request_id, parse_id, write_consumer_id
 
 
 def test_consumer_ids_have_their_form() -> None:
@@ -29,3 +29,20 @@ def test_merchants_own_id_is_no_consumer_id(text: str) -> None:
 def test_request_ids_differ() -> None:
     """Each request without an id gets one of its own."""
     assert len({new_request_id() for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("42", 42),
+        (str(MAX_ID), MAX_ID),
+        (str(MAX_ID + 1), None),
+        ("", None),
+        ("-1", None),
+        ("\u0664\u0662", None),
+    ],
+)
+def test_only_digits_of_64_bits_are_an_id(text: str, number: int | None) -> None:
+    """Digits up to the largest 64-bit number are a sequential ID; nothing else is."""
+    assert parse_id(text) == number

@@ -5,9 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from tollhouse.kernel.errors import NotFound
+from tollhouse.kernel.ids import parse_id
 
-#: The largest number of a 64-bit id; nothing above it was ever issued.
-MAX_NUMBER = 2**63 - 1
 MAX_NAME_LENGTH = 36
 NO_ORDER = "There is no such order."
 NO_TRANSACTION = "There is no such transaction."
@@ -15,10 +14,10 @@ NO_TRANSACTION = "There is no such transaction."
 
 def read_id(text: str, missing: str) -> int:
     """Read the id of a site or the like: digits. Raises NotFound with the message `missing`."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_NUMBER))
-    if not is_number or int(text) > MAX_NUMBER:
+    number = parse_id(text)
+    if number is None:
         raise NotFound(missing)
-    return int(text)
+    return number
 
 
 def read_name(text: str, missing: str) -> str:

@@ -13,7 +13,7 @@ from tollhouse.catalog.model import Site, Sku
 from tollhouse.consumers.model import Consumer, derive_consumer_id
 from tollhouse.consumers.store import select_consumer
 from tollhouse.kernel.faults import Fault, Subject
-from tollhouse.kernel.ids import is_consumer_id
+from tollhouse.kernel.ids import is_consumer_id, parse_id
 from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
 from tollhouse.payments.charge.wallet import is_usable
 from tollhouse.payments.dependencies import IntentLookups
@@ -31,9 +31,6 @@ USED_TOKEN = "was used already; tokenize the card again"  # noqa: S105 - a sente
 NO_CONSUMER_NAMED = "is required: it says whose stored card is charged"
 NEVER_PAID = "is a consumer without a successful payment"
 OTHER_CONSUMER = "is a card of another consumer than the subscription's"
-
-#: The largest number of a 64-bit ID; nothing above it was ever issued.
-MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ async def _load_item(
         sku = await lookups.catalog.sku(merchant_id, item.sku_name)
         if sku is None:
             found.add_fault(Subject.SKU, UNKNOWN, position)
-    site_id = _read_id(item.site_id) if item.site_id else sku.site_id if sku else None
+    site_id = parse_id(item.site_id) if item.site_id else sku.site_id if sku else None
     if site_id is not None:
         site = await lookups.catalog.site(merchant_id, site_id)
     if item.site_id and site is None:
@@ -255,12 +252,6 @@ def _check_terms(lookups: IntentLookups, requested: RequestedPayment, found: Ref
         found.add_fault(Subject.CALLBACK_URL, "is required, here or at the site")
     if not requested.redirect_url and not (site and site.redirect_url):
         found.add_fault(Subject.REDIRECT_URL, "is required, here or at the site")
-
-
-def _read_id(text: str | None) -> int | None:
-    if text and text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_ID:
-        return int(text)
-    return None
 
 
 def _read_uuid(text: str | None) -> UUID | None:
