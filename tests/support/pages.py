@@ -64,5 +64,7 @@ def sign(body: bytes, *, secret: str = SECRET, event_id: int = 1, age_seconds: i
 
 async def newest_event(shop: WebShop) -> Any:
     """Return the event that was recorded last."""
-    [row] = await shop.fetch("select * from event order by position desc limit 1")
+    [row] = await shop.fetch(
+        "select e.*, n.event_id from event e left join event_number n using (position) order by position desc limit 1"
+    )
     return row
