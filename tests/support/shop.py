@@ -304,7 +304,7 @@ def _request_source(changes: Mapping[str, Any]) -> RequestedSource:
         **{name: changes[name] for name in names if name in changes},
     )
     fields = {name: changes[name] for name in ("initiator", "asks_authentication", "mid") if name in changes}
-    fields |= {name: changes[name] for name in ("emulate_code", "endorsement") if name in changes}
+    fields |= {name: changes[name] for name in ("emulate_code", "external_authentication") if name in changes}
     return RequestedSource(
         kind=kind,
         card=given if kind == "card" else None,

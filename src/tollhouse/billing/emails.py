@@ -30,7 +30,7 @@ def _build_row(lifecycle_event: LifecycleEvent, terms: Mapping[str, Any]) -> Not
     """Return the email, or None without a valid address."""
     subscription = lifecycle_event.subscription
     recipient = choose_recipient(
-        json.loads(terms["terms"]).get("addressee"), json.loads(terms["consumer"]), shop=terms["shop"]
+        json.loads(terms["terms"]).get("recipient"), json.loads(terms["consumer"]), shop=terms["shop"]
     )
     if recipient is None:
         return None

@@ -260,7 +260,7 @@ def _read_agreement(row: Mapping[str, Any]) -> Agreement:
         external_id=consumer.pop("externalId", None),
         consumer=consumer,
         mid=terms.get("mid"),
-        recipient=terms.get("addressee"),
+        recipient=terms.get("recipient"),
     )
 
 

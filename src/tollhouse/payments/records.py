@@ -223,8 +223,8 @@ def read_payment(row: Mapping[str, Any]) -> Payment:
         proceed_without_3ds=terms.get("proceedWithout3ds", True),
         page_try=row["page_try"],
         mid=terms.get("mid"),
-        external_authentication=_read_external_authentication(terms.get("endorsement")),
-        recipient=Recipient(**terms["addressee"]) if "addressee" in terms else None,
+        external_authentication=_read_external_authentication(terms.get("externalAuthentication")),
+        recipient=Recipient(**terms["recipient"]) if "recipient" in terms else None,
         holding=_read_holding(terms.get("holding")) if mode.is_first else None,
         basis=_read_basis(row),
         dispute=read_dispute(row),
@@ -244,9 +244,9 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
     if payment.usd_per_unit is not None:
         terms["usdPerUnit"] = str(payment.usd_per_unit)
     if payment.external_authentication:
-        terms["endorsement"] = _external_authentication_to_json(payment.external_authentication)
+        terms["externalAuthentication"] = _external_authentication_to_json(payment.external_authentication)
     if payment.recipient:
-        terms["addressee"] = asdict(payment.recipient)
+        terms["recipient"] = asdict(payment.recipient)
     if payment.holding:
         terms["holding"] = {
             "captureDays": payment.holding.capture_after_days,

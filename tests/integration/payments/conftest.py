@@ -1,4 +1,4 @@
-"""A whole gateway for the verbs of payments."""
+"""A whole gateway for tests of payments."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tollhouse.storage.database import Database
 
 @pytest.fixture
 async def world(database: Database, simulator_database: Database) -> AsyncIterator[World]:
-    """A gateway that is served, and its simulator."""
+    """A running gateway with its simulator."""
     async with open_world(database, simulator_database) as world:
         yield world

@@ -1,4 +1,4 @@
-"""What an account updater tells of stored cards: taken over once, sealed for its place, and followed by who pays."""
+"""Updates of stored cards by the account updater."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ THIRD_NUMBER = "4000006966642547"
 
 
 async def keep(shop: Shop, **changes: Any) -> tuple[UUID, str]:
-    """Pay with a card, and return the account and the consumer that came of it."""
+    """Pay with a card, and return its stored card and its consumer."""
     paid = await shop.pay(**changes)
     return UUID(paid.payment["source"]["paymentAccountId"]), paid.body["consumer"]["id"]
 
 
 async def update(shop: Shop, account_id: UUID, updated: Card, merchant_id: int = MERCHANT) -> UUID:
-    """Take an update over."""
+    """Apply an update."""
     async with shop.parts.database.transaction() as connection:
         return await apply_update(
             connection, shop.parts.vault, merchant_id=merchant_id, account_id=account_id, card=updated
@@ -33,7 +33,7 @@ async def update(shop: Shop, account_id: UUID, updated: Card, merchant_id: int =
 
 
 async def stored(shop: Shop, account_id: UUID) -> StoredCard:
-    """Return the card that an account leads to."""
+    """Return the card of a stored card's ID."""
     async with shop.parts.database.acquire() as connection:
         account = await select_account(connection, merchant_id=MERCHANT, account_id=account_id)
     assert account is not None
@@ -46,7 +46,7 @@ def opened(shop: Shop, account: StoredCard) -> Card:
 
 
 async def rows(shop: Shop) -> list[tuple[Any, ...]]:
-    """Return all that is stored of accounts, but what sealing makes different each time."""
+    """Return the stored rows of cards, without sealed values."""
     found = await shop.fetch(
         """
         select account_id, replaced_by, masked_number, expiry_month, expiry_year, network_transaction_id, disabled
@@ -56,8 +56,8 @@ async def rows(shop: Shop) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in found]
 
 
-async def test_a_new_date(shop: Shop) -> None:
-    """A new date is written to the account, whose id and agreement stay, and the card is sealed with it."""
+async def test_a_new_date_updates_the_card(shop: Shop) -> None:
+    """A new date updates the stored card and its sealed card; its ID and agreement stay."""
     account_id, _ = await keep(shop)
     before = await stored(shop, account_id)
     renewed = card(month=1, year=2035)
@@ -70,8 +70,8 @@ async def test_a_new_date(shop: Shop) -> None:
     assert len(await rows(shop)) == 1
 
 
-async def test_a_new_number(shop: Shop) -> None:
-    """A new number is an account of its own with the agreement of the old one, to which the old id leads."""
+async def test_a_new_number_makes_a_new_stored_card(shop: Shop) -> None:
+    """A new number is another stored card with the old agreement, and the old ID leads to it."""
     account_id, consumer_id = await keep(shop)
     before = await stored(shop, account_id)
     new_id = await update(shop, account_id, card(OTHER_NUMBER, year=2035))
@@ -92,8 +92,8 @@ async def test_a_new_number(shop: Shop) -> None:
     assert last == new_id
 
 
-async def test_paying_by_a_replaced_id(shop: Shop) -> None:
-    """Whoever pays by the old id, or as the consumer, is charged on the new card, and the answer names its account."""
+async def test_a_replaced_id_charges_the_new_card(shop: Shop) -> None:
+    """A payment by the old ID, or as the consumer, charges the new card, and the response names it."""
     account_id, consumer_id = await keep(shop)
     new_id = await update(shop, account_id, card(OTHER_NUMBER, year=2035))
     agreement = (await stored(shop, new_id)).network_transaction_id
@@ -108,8 +108,8 @@ async def test_paying_by_a_replaced_id(shop: Shop) -> None:
             assert asked.network_transaction_id == agreement
 
 
-async def test_an_update_comes_again(shop: Shop) -> None:
-    """The same update, under the old id or the new one, once more or twice at once, leaves what is there."""
+async def test_an_update_can_be_repeated(shop: Shop) -> None:
+    """The same update under either ID, later or concurrently, changes nothing more."""
     account_id, _ = await keep(shop)
     updated = card(OTHER_NUMBER, year=2035)
     new_id = await update(shop, account_id, updated)
@@ -119,16 +119,16 @@ async def test_an_update_comes_again(shop: Shop) -> None:
     assert await rows(shop) == after
 
 
-async def test_first_updates_at_once(shop: Shop) -> None:
-    """Several workers that bring the same first update make one account of it."""
+async def test_concurrent_first_updates_make_one_card(shop: Shop) -> None:
+    """The same first update from several workers creates one stored card."""
     account_id, _ = await keep(shop)
     made = await asyncio.gather(*(update(shop, account_id, card(OTHER_NUMBER)) for _ in range(4)))
     assert len(set(made)) == 1
     assert len(await rows(shop)) == 2
 
 
-async def test_a_number_is_replaced_again(shop: Shop) -> None:
-    """All older ids lead to the newest card, also when an old number comes back."""
+async def test_all_old_ids_lead_to_the_newest_card(shop: Shop) -> None:
+    """All old IDs lead to the newest card, also if an old number returns."""
     first, consumer_id = await keep(shop)
     second = await update(shop, first, card(OTHER_NUMBER))
     third = await update(shop, second, card(THIRD_NUMBER))
@@ -141,8 +141,8 @@ async def test_a_number_is_replaced_again(shop: Shop) -> None:
     assert paid.payment["source"]["paymentAccountId"] == str(first)
 
 
-async def test_the_new_card_is_known_already(shop: Shop) -> None:
-    """A new number with which the consumer has paid before keeps its own agreement."""
+async def test_a_known_new_number_keeps_its_agreement(shop: Shop) -> None:
+    """A new number that the consumer used before keeps its own agreement."""
     old, _ = await keep(shop)
     own, _ = await keep(shop, number=OTHER_NUMBER)
     agreement = (await stored(shop, own)).network_transaction_id
@@ -151,8 +151,8 @@ async def test_the_new_card_is_known_already(shop: Shop) -> None:
     assert (found.account_id, found.network_transaction_id, found.expiry_year) == (own, agreement, 2035)
 
 
-async def test_the_old_number_is_paid_with(shop: Shop) -> None:
-    """A customer who pays with the old number shows that it is good: its account leads nowhere else any more."""
+async def test_a_payment_with_the_old_number_revives_it(shop: Shop) -> None:
+    """After a payment with the old number its ID does not lead to another card any more."""
     account_id, _ = await keep(shop)
     await update(shop, account_id, card(OTHER_NUMBER))
     again, _ = await keep(shop)
@@ -161,7 +161,7 @@ async def test_the_old_number_is_paid_with(shop: Shop) -> None:
 
 
 async def test_a_disabled_card_stays_disabled(shop: Shop) -> None:
-    """What replaces a disabled card is disabled; whichever id is named, all of them are switched, and no other's."""
+    """The replacement of a disabled card is disabled. A switch by any of its IDs applies to all of them."""
     account_id, _ = await keep(shop)
     other, _ = await keep(shop, external_id="user-2")
 
@@ -180,8 +180,8 @@ async def test_a_disabled_card_stays_disabled(shop: Shop) -> None:
     assert (await shop.pay(account_id=other)).outcome == ("success", "0")
 
 
-async def test_a_stranger_updates_nothing(shop: Shop) -> None:
-    """Another merchant's account, or one that is not there, is not found, and nothing is written."""
+async def test_another_merchants_card_is_not_found(shop: Shop) -> None:
+    """Another merchant's card and an unknown one are not found, and nothing is written."""
     account_id, _ = await keep(shop)
     before = await rows(shop)
     for named, merchant_id in ((account_id, OTHER_MERCHANT), (uuid4(), MERCHANT)):
@@ -192,8 +192,8 @@ async def test_a_stranger_updates_nothing(shop: Shop) -> None:
     assert await rows(shop) == before
 
 
-async def test_an_update_is_whole_or_not_at_all(shop: Shop) -> None:
-    """An update whose transaction is given up leaves nothing behind."""
+async def test_a_rolled_back_update_leaves_nothing(shop: Shop) -> None:
+    """An update whose database transaction is rolled back changes nothing."""
     account_id, _ = await keep(shop)
     before = await rows(shop)
 
@@ -209,8 +209,8 @@ async def test_an_update_is_whole_or_not_at_all(shop: Shop) -> None:
     assert await rows(shop) == before
 
 
-async def test_asking(shop: Shop) -> None:
-    """The updater is asked about the card as it is stored, by an old id about the one that is good now."""
+async def test_the_updater_is_queried_about_the_current_card(shop: Shop) -> None:
+    """The query contains the stored card; for an old ID it contains the current card."""
     account_id, _ = await keep(shop)
     assert await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
     shop.acquirer.updates.extend([Updated(card(OTHER_NUMBER)), Closed(), NotSent("connection refused")])

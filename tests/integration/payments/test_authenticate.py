@@ -1,4 +1,4 @@
-"""Demanding authentication: what each answer of the Directory leads to, and what is committed before that."""
+"""The start of an authentication: each response of the Directory Server, and what is committed before it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("card", "status", "code"), ENDINGS)
-async def test_frictionless_at_once(world: World, card: str, status: str, code: str) -> None:
-    """With the whole browser in the request a frictionless authentication ends in the same answer."""
+async def test_a_frictionless_payment_ends_in_the_request(world: World, card: str, status: str, code: str) -> None:
+    """With complete browser data a frictionless authentication ends in the same response."""
     answer = await world.pay(card, browser=True)
     assert answer.status == 201
     payment = answer.json["payment"]
@@ -31,7 +31,7 @@ async def test_frictionless_at_once(world: World, card: str, status: str, code: 
 
 
 async def test_the_proof_reaches_the_issuer_and_is_kept(world: World) -> None:
-    """What was proved goes into the authorization and stays in the row, as evidence."""
+    """The proof is sent with the authorization and stored as evidence."""
     answer = await world.pay("frictionless", browser=True)
     authentication = await world.authentication(answer)
     assert (authentication.state, authentication.trans_status, authentication.eci) == ("passed", "Y", "05")
@@ -40,8 +40,8 @@ async def test_the_proof_reaches_the_issuer_and_is_kept(world: World) -> None:
     assert authentication.due_at is None
 
 
-async def test_unavailable_is_refused_where_the_site_says_so(world: World) -> None:
-    """Status U ends as 1010 at a site that takes no payment without authentication."""
+async def test_status_u_fails_if_the_site_requires_authentication(world: World) -> None:
+    """Status U ends as 1010 at a site that requires authentication."""
     await world.fetch("update site set proceed_without_3ds = false")
     answer = await world.pay("unavailable", browser=True)
     assert (answer.json["payment"]["status"], answer.json["payment"]["code"]) == ("fail", "1010")
@@ -49,7 +49,7 @@ async def test_unavailable_is_refused_where_the_site_says_so(world: World) -> No
 
 
 async def test_without_browser_data_the_page_comes_before_the_directory(world: World) -> None:
-    """The quickstart's request is answered with a redirect to our page, and nothing has been asked yet."""
+    """Without browser data the response is a redirect to our page, and no AReq was sent."""
     answer = await world.pay("challenge")
     payment = answer.json["payment"]
     assert (payment["status"], payment["action"], payment["code"]) == ("pending", "redirect", "0")
@@ -61,15 +61,15 @@ async def test_without_browser_data_the_page_comes_before_the_directory(world: W
 
 
 async def test_a_method_of_the_range_comes_before_the_directory(world: World) -> None:
-    """A 3DS Method needs a browser, so the whole browser in the request does not help."""
+    """A 3DS Method needs a browser, so complete browser data in the request do not replace our page."""
     answer = await world.pay("frictionless_method", browser=True)
     assert answer.json["payment"]["action"] == "redirect"
     assert (await world.authentication(answer)).method_url is not None
 
 
 @pytest.mark.parametrize("missing", ["userAgent", "browserTimezone", "browserColorDepth", "browserAcceptHeader"])
-async def test_an_incomplete_browser_is_none(world: World, missing: str) -> None:
-    """One field missing, and our page collects them all."""
+async def test_incomplete_browser_data_are_collected_again(world: World, missing: str) -> None:
+    """If one field is missing, our page collects all of them."""
     body = payment_request("frictionless", browser=True)
     body["consumer"][missing] = ""
     answer = await world.call("/payment", body)
@@ -77,7 +77,7 @@ async def test_an_incomplete_browser_is_none(world: World, missing: str) -> None
 
 
 async def test_a_challenge_is_committed_before_it_is_answered(world: World) -> None:
-    """The redirect, the waiting attempt, the authentication and the sealed code are there together."""
+    """Redirect, waiting attempt, authentication and sealed code are committed together."""
     body = payment_request("challenge", browser=True)
     first, again = [await world.call("/payment", body, **{"X-Request-ID": "one"}) for _ in range(2)]
     assert first.json["payment"]["action"] == "redirect"
@@ -91,8 +91,8 @@ async def test_a_challenge_is_committed_before_it_is_answered(world: World) -> N
     assert await world.fetch("select from event") == []
 
 
-async def test_a_soft_decline_leads_to_the_page(world: World) -> None:
-    """What the issuer wants authenticated is tried again with a proof: another attempt of the same transaction."""
+async def test_a_soft_decline_redirects_to_the_page(world: World) -> None:
+    """A soft decline is followed by another attempt of the same transaction, with a proof."""
     answer = await world.pay("challenge", three_ds=False)
     assert answer.json["payment"]["action"] == "redirect"
     assert (await world.authentication(answer)).challenge_indicator == "04"
@@ -106,8 +106,8 @@ async def test_a_soft_decline_leads_to_the_page(world: World) -> None:
 
 
 @pytest.mark.parametrize("card", ["frictionless", "frictionless_mastercard", "unavailable"])
-async def test_a_soft_decline_ends_at_once_where_nobody_is_asked(world: World, card: str) -> None:
-    """With the whole browser in the request even the second attempt ends in the same answer."""
+async def test_a_frictionless_second_attempt_ends_in_the_request(world: World, card: str) -> None:
+    """With complete browser data the attempt after a soft decline ends in the same response."""
     answer = await world.pay(card, three_ds=False, browser=True)
     assert answer.json["payment"]["status"] == "success"
     attempts = await world.fetch("select state from attempt order by number")
@@ -115,7 +115,7 @@ async def test_a_soft_decline_ends_at_once_where_nobody_is_asked(world: World, c
 
 
 async def test_a_soft_decline_before_a_challenge_at_once(world: World) -> None:
-    """A declined attempt, the one that waits, and the redirect are three writes and one answer."""
+    """The declined attempt, the waiting one and the redirect are three writes and one response."""
     answer = await world.pay("challenge", three_ds=False, browser=True)
     assert (await world.authentication(answer)).state == "challenged"
     attempts = await world.fetch("select state from attempt order by number")
@@ -125,7 +125,7 @@ async def test_a_soft_decline_before_a_challenge_at_once(world: World) -> None:
 
 
 async def test_a_verification_can_be_challenged(world: World) -> None:
-    """A zero amount asks for a non-payment authentication and is approved with its proof."""
+    """A zero amount is authenticated as a non-payment and approved with its proof."""
     body = payment_request("challenge", browser=True)
     body["sku"]["price"] = [{"offset": "0d", "amount": 0, "currency": "USD", "repeat": False}]
     answer = await world.call("/payment", body)
@@ -135,8 +135,8 @@ async def test_a_verification_can_be_challenged(world: World) -> None:
     assert (await world.settled(answer)).status == "success"
 
 
-async def test_a_challenge_in_the_banks_app(world: World) -> None:
-    """Status D sends the cardholder to a page that waits; the RReq decides as always."""
+async def test_a_decoupled_challenge_waits_for_the_rreq(world: World) -> None:
+    """Status D shows the cardholder a page that waits; the RReq decides as always."""
     answer = await world.pay("decoupled", browser=True)
     assert answer.json["payment"]["action"] == "redirect"
     page = await world.get(answer.json["payment"]["url"])
@@ -147,7 +147,7 @@ async def test_a_challenge_in_the_banks_app(world: World) -> None:
 
 
 class DeadDirectory:
-    """A way to a simulator whose Directory never answers."""
+    """A transport to a simulator whose Directory Server never responds."""
 
     def __init__(self, way: Transport) -> None:
         self._way = way
@@ -156,7 +156,7 @@ class DeadDirectory:
     async def post(
         self, path: str, body: bytes, *, timeout_seconds: float, send_before: float, is_repeatable: bool = False
     ) -> bytes:
-        """Lose what goes to the Directory."""
+        """Drop messages to the Directory Server."""
         if self.is_dead and path.startswith("/directory"):
             raise NoResponse
         return await self._way.post(
@@ -166,13 +166,13 @@ class DeadDirectory:
 
 @pytest.fixture
 async def world_without_directory(database: Database, simulator_database: Database) -> AsyncIterator[World]:
-    """A gateway that reaches the issuer and no Directory."""
+    """A gateway that reaches the issuer but no Directory Server."""
     async with open_world(database, simulator_database, wrap=DeadDirectory) as world:
         yield world
 
 
 async def test_an_unreachable_directory_is_status_u(world_without_directory: World) -> None:
-    """Whatever the network does to the AReq, the payment goes on as the site's policy for U has it."""
+    """If the AReq has no response, the payment continues as the site decides for status U."""
     world = world_without_directory
     answer = await world.pay("visa", browser=True)
     assert answer.json["payment"]["status"] == "success"
@@ -180,8 +180,8 @@ async def test_an_unreachable_directory_is_status_u(world_without_directory: Wor
     assert (authentication.trans_status, authentication.cavv) == ("U", None)
 
 
-async def test_equal_payments_at_once_ask_one_cardholder(world: World) -> None:
-    """A double click while the cardholder is at the bank makes no second challenge, and gets the way to the first."""
+async def test_a_double_click_gets_the_same_challenge(world: World) -> None:
+    """A double click during a challenge starts no second one and gets the same redirect."""
     body = payment_request("challenge", browser=True)
     first, again = [await world.call("/payment", body) for _ in range(2)]
     assert first.json == again.json

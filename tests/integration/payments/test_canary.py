@@ -1,4 +1,4 @@
-"""No card number and no security code is anywhere but in the vault's ciphertexts."""
+"""Card numbers and security codes are nowhere but in the vault's ciphertexts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALPHABET = re.compile(rb"[0-9A-Za-z+/_-]{16,}")
 
 
 def disguises(secret: bytes) -> Iterator[bytes]:
-    """Yield the forms in which a careless program might leave a secret behind."""
+    """Yield encodings in which a secret might be left behind."""
     yield secret
     yield secret[::-1]
     yield secret.hex().encode()
@@ -36,7 +36,7 @@ def disguises(secret: bytes) -> Iterator[bytes]:
 
 
 async def dump(shop: Shop) -> bytes:
-    """Return everything that is stored, bytes and JSON as they are."""
+    """Return everything that is stored."""
     tables = await shop.fetch("select table_name from information_schema.tables where table_schema = 'gateway'")
     parts: list[bytes] = []
     for table in tables:
@@ -46,7 +46,7 @@ async def dump(shop: Shop) -> bytes:
 
 
 def decoded(content: bytes) -> bytes:
-    """Append what runs of base64 in a content say."""
+    """Append the decoded base64 texts of a content."""
     parts = [content]
     for run in ALPHABET.findall(content):
         for shift in range(4):
@@ -60,7 +60,7 @@ def decoded(content: bytes) -> bytes:
 
 
 async def live(shop: Shop) -> None:
-    """Do whatever payments do with cards: every source, every end, crashes, repeats and refusals."""
+    """Run payments of every source and end, with crashes, repeats and refusals."""
     card: dict[str, Any] = {"number": CANARY, "cvv": CANARY_CVV}
     paid = await shop.pay(**card, claim=claim("r1"))
     await shop.pay(**card, claim=claim("r1"))
@@ -82,8 +82,8 @@ async def live(shop: Shop) -> None:
         await shop.pay(**card, site_id=CANARY)
 
 
-async def test_the_canary_is_nowhere(shop: Shop) -> None:
-    """After a run of payments neither tables nor log hold the card or its code, in clear or lightly disguised."""
+async def test_no_card_data_are_in_tables_or_logs(shop: Shop) -> None:
+    """After a run of payments neither tables nor log hold a card number or code, in clear or encoded."""
     with structlog.testing.capture_logs() as logs:
         await live(shop)
     everything = decoded(await dump(shop)) + repr(logs).encode()
@@ -94,8 +94,8 @@ async def test_the_canary_is_nowhere(shop: Shop) -> None:
     assert not re.search(rb"(?<![0-9A-Za-z])739(?![0-9A-Za-z])", await dump(shop) + repr(logs).encode())
 
 
-async def test_the_canary_sings(shop: Shop) -> None:
-    """The search finds a number that was left behind, clear or in base64."""
+async def test_the_search_finds_a_leak(shop: Shop) -> None:
+    """The search finds a number that was left behind, in clear or in base64."""
     await shop.pay(metadata=f'{{"note": "{CANARY}"}}')
     hidden = base64.b64encode(b"x" + CANARY.encode() + b"yz").decode()
     await shop.pay(metadata=f'{{"note": "{hidden}"}}')
@@ -106,7 +106,7 @@ async def test_the_canary_sings(shop: Shop) -> None:
 
 
 async def test_everything_sealed_opens(shop: Shop) -> None:
-    """Each card that is stored opens in its row; an open attempt's card is the one that pays."""
+    """Each stored card can be opened in its row, and the card of an open attempt is the one that pays."""
     await live(shop)
     vault = shop.gateway.vault
     for row in await shop.fetch("select merchant_id, account_id, sealed_card, key_version from account"):

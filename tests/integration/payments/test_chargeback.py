@@ -1,4 +1,4 @@
-"""Charge-backs: settled as they are written, whatever is left, and told like everything else."""
+"""Chargebacks: finished as they are written, for any amount left, with an event and entries."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LOST = "select coalesce(sum(amount_minor), 0)::bigint from ledger_line where acc
 
 
 async def faults_of(work: Any) -> dict[str, list[str]]:
-    """Return the faults with which an operation is refused."""
+    """Return the faults with which an operation is rejected."""
     with pytest.raises(Invalid) as refused:
         await work
     return faults_in(refused.value)
 
 
-async def test_all_of_a_sale(shop: Shop) -> None:
-    """The issuer takes all of a sale back: a transaction with its event and its entry, and nobody was asked."""
+async def test_a_chargeback_of_a_sale_is_recorded(shop: Shop) -> None:
+    """A chargeback of a whole sale is a transaction with its event and entry, without an acquirer call."""
     paid = await shop.pay(metadata='{"cart": 7}')
     taken = await shop.charge_back(paid.transaction_id, request="r-back", reason="10.4")
     own = {
@@ -66,8 +66,8 @@ async def test_all_of_a_sale(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_parts_of_a_capture(shop: Shop) -> None:
-    """By either id a part of a capture is taken back; the rest can be credited, and not more."""
+async def test_part_of_a_capture_is_charged_back(shop: Shop) -> None:
+    """By either ID part of a capture is charged back; the rest can be refunded, and no more."""
     paid = await shop.authorize()
     captured = await shop.capture(paid.transaction_id, "15.00")
     assert (await shop.charge_back(paid.transaction_id, "4.00")).payment["amount"] == 4
@@ -84,8 +84,8 @@ async def test_parts_of_a_capture(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_whatever_became_of_it(shop: Shop) -> None:
-    """What failed, was voided or is still open is charged back too, beyond what is left; another merchant's is not."""
+async def test_a_chargeback_is_recorded_in_every_state(shop: Shop) -> None:
+    """Failed, voided and open payments are charged back too, beyond the amount left; another merchant's is not."""
     voided = await shop.pay()
     await shop.void(voided.transaction_id)
     shop.acquirer.plan(Plan(Declined("05")))
@@ -117,8 +117,8 @@ STEPS = [
 ]
 
 
-async def test_the_steps_of_a_dispute(shop: Shop) -> None:
-    """Each step has its public mode and status, one event, and moves what it should and nothing else."""
+async def test_each_step_of_a_dispute_has_its_public_names(shop: Shop) -> None:
+    """Each step has its public mode and status, one event, and moves the right amount."""
     paid = await shop.pay()
     for step, mode, status, moved in STEPS:
         before = await shop.value(LOST)
@@ -133,8 +133,8 @@ async def test_the_steps_of_a_dispute(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_a_fact_is_told_once(shop: Shop) -> None:
-    """The database lets a transaction have one event of each status, whoever records it again."""
+async def test_a_transaction_has_one_event_of_each_status(shop: Shop) -> None:
+    """The database allows one event of each status for a transaction."""
     paid = await shop.pay()
     rows = "select * from event where transaction_id = $1"
     again = [RecordEvent().rows(await shop.stored(paid.transaction_id))[0]] * 2
@@ -143,8 +143,8 @@ async def test_a_fact_is_told_once(shop: Shop) -> None:
     assert len(await shop.fetch(rows, paid.transaction_id)) == 1
 
 
-async def test_repeats(shop: Shop) -> None:
-    """A request id is good for one charge-back: a repeat gets its bytes, another body 422; a refusal frees it."""
+async def test_a_repeated_chargeback_is_replayed(shop: Shop) -> None:
+    """A repeat gets the same bytes, another body 422; a rejection frees the idempotency key."""
     paid = await shop.pay()
     await faults_of(shop.charge_back(paid.transaction_id, "0", request="r1"))
     first = await shop.charge_back(paid.transaction_id, "1.00", request="r1")
@@ -156,8 +156,8 @@ async def test_repeats(shop: Shop) -> None:
     assert await shop.value(BACK) == 100
 
 
-async def test_at_the_same_time(shop: Shop) -> None:
-    """However many credits and charge-backs come at once, all charge-backs are booked, and credits never take more."""
+async def test_concurrent_chargebacks_are_all_recorded(shop: Shop) -> None:
+    """Of concurrent refunds and chargebacks all chargebacks are posted, and refunds never exceed the amount."""
     other = open_shop(shop.parts.database, shop.acquirer)
     paid = await shop.pay()
     processes = [process for process in (shop, other) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""A merchant whose clock is ahead: what is told in its time, what falls due by it, and what stays real."""
+"""A merchant whose clock is ahead: dates and due times in its time, and times that stay real."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ TIMES = """
 
 
 async def advance(shop: Shop, merchant_id: int = MERCHANT, **by: float) -> None:
-    """Advance a merchant's clock, and let the shop's process know."""
+    """Advance a merchant's clock, and update the shop's process."""
     await leap(shop.parts.database, merchant_id, shop.parts.clock, **by)
 
 
 def is_about(moment: timedelta, expected: timedelta) -> bool:
-    """Tell whether two times are the same but for what a test takes."""
+    """Return whether two times differ by no more than the duration of a test."""
     return abs(moment - expected) < timedelta(minutes=5)
 
 
 def ahead_of(paid: Any) -> timedelta:
-    """Return how far the time in a body is ahead of the real one."""
+    """Return the difference of the time in a body to real time."""
     return datetime.fromtimestamp(int(paid.payment["timestamp"]["unixTime"])) - datetime.now()  # noqa: DTZ005, DTZ006 - only their difference
 
 
-async def test_times_of_payments_and_operations(shop: Shop) -> None:
-    """What is made and settled bears the merchant's time, also in bodies; when an acquirer was asked stays real."""
+async def test_payments_and_operations_have_merchant_time(shop: Shop) -> None:
+    """Payments and operations have merchant time, also in bodies; the time of an acquirer call is real."""
     await advance(shop, days=40)
     sale = await shop.pay()
     await shop.credit(sale.transaction_id, "5.00")
@@ -56,15 +56,15 @@ async def test_times_of_payments_and_operations(shop: Shop) -> None:
     assert is_about(ahead_of(sale), AHEAD)
 
 
-async def test_other_merchants_do_not_notice(shop: Shop) -> None:
-    """The clock is one merchant's."""
+async def test_a_clock_belongs_to_one_merchant(shop: Shop) -> None:
+    """Other merchants keep their time."""
     await advance(shop, days=40)
     paid = await shop.pay(merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)
     assert is_about(ahead_of(paid), timedelta())
 
 
-async def test_a_worker_learns_the_time_by_its_claims(shop: Shop, other_process: Shop) -> None:
-    """A process that nobody told of the clock settles what it leases by the merchant's time."""
+async def test_a_worker_learns_the_clock_by_its_leases(shop: Shop, other_process: Shop) -> None:
+    """A process without knowledge of the clock finishes leased attempts in merchant time."""
     await shop.authorize("3d")
     await leap(shop.parts.database, MERCHANT, days=3)
     assert await process_due_holds(other_process.parts.operations) == 1
@@ -79,7 +79,7 @@ async def test_a_worker_learns_the_time_by_its_claims(shop: Shop, other_process:
 
 
 async def test_the_schedule_counts_from_the_merchants_time(shop: Shop) -> None:
-    """An authorization made by a clock that is ahead is captured after its days by that clock, and not before."""
+    """An authorization is captured after its days by the merchant's clock, and not before."""
     await advance(shop, days=40)
     await shop.authorize("3d")
     await advance(shop, days=2)
@@ -88,8 +88,8 @@ async def test_the_schedule_counts_from_the_merchants_time(shop: Shop) -> None:
     assert await process_due_holds(shop.parts.operations) == 1
 
 
-async def test_a_token_ages_with_the_clock_of_who_uses_it(shop: Shop) -> None:
-    """A token runs out by what the using merchant's clock was advanced since it was made, and no other merchant's."""
+async def test_a_token_expires_by_the_clock_of_its_merchant(shop: Shop) -> None:
+    """A token expires by the advances of the using merchant's clock since it was made, and no other's."""
     await advance(shop, days=40)
     token = await shop.tokenize()
     await advance(shop, minutes=14)
@@ -104,8 +104,8 @@ async def test_a_token_ages_with_the_clock_of_who_uses_it(shop: Shop) -> None:
     assert paid.outcome == ("success", "0")
 
 
-async def test_a_token_knows_each_step_of_the_clock(shop: Shop) -> None:
-    """Of several steps those count that came after the token was made."""
+async def test_only_advances_after_the_token_count(shop: Shop) -> None:
+    """Only advances of the clock after the token was made count."""
     for _ in range(3):
         await advance(shop, minutes=10)
     token = await shop.tokenize()
@@ -117,7 +117,7 @@ async def test_a_token_knows_each_step_of_the_clock(shop: Shop) -> None:
 
 
 async def test_a_clock_is_never_behind(shop: Shop) -> None:
-    """The history of a clock grows with it, and its last row is what the merchant's row says."""
+    """The history of a clock only grows, and its last row equals the merchant's row."""
     for _ in range(3):
         await advance(shop, hours=1)
     steps = await shop.fetch(

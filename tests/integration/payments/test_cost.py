@@ -1,4 +1,4 @@
-"""What a payment costs: statements sent to PostgreSQL, counted, and what they read."""
+"""The cost of a payment: statements sent to PostgreSQL, and rows read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FRAME = 2
 
 @pytest.fixture
 async def counting(shop: Shop, database_dsn: str) -> AsyncIterator[Shop]:
-    """A process that counts its statements, warm: ids reserved, keys made, the catalog read."""
+    """A warm process that counts its statements: IDs reserved, keys made, the catalog read."""
     database = await CountingDatabase.connect(database_dsn, schema="gateway", max_size=1)
     counting = open_shop(database, shop.acquirer)
     await counting.pay(token=await counting.tokenize(), prices=(price(999), price(999, "30d")), external_id="warm")
@@ -27,59 +27,59 @@ async def counting(shop: Shop, database_dsn: str) -> AsyncIterator[Shop]:
 
 
 def begun_statements(shop: Shop) -> list[str]:
-    """Return the counted statements, from an empty list on."""
+    """Return a list to which counted statements are appended."""
     database = shop.parts.database
     assert isinstance(database, CountingDatabase)
     return database.statements
 
 
 async def count(shop: Shop, **changes: Any) -> list[str]:
-    """Pay, and return what was sent for it."""
+    """Pay, and return the statements."""
     statements = begun_statements(shop)
     statements.clear()
     assert (await shop.pay(**changes)).outcome == ("success", "0")
     return list(statements)
 
 
-async def test_a_card_payment(counting: Shop) -> None:
-    """Two durable writes, a round trip each: the intention; outcome, card, last card, books and event."""
+async def test_a_card_payment_takes_two_round_trips(counting: Shop) -> None:
+    """Begin and finish are one round trip each, with card, last card, entries and event."""
     begin, settle = await count(counting)
     assert begin.startswith("select * from begin_payments_v1(")
     assert settle.startswith("select * from finish_payments_v1(")
 
 
-async def test_a_card_payment_with_velocity_limits(counting: Shop) -> None:
-    """Limits cost no round trip: attempts are counted and recorded as the payment begins."""
+async def test_velocity_limits_cost_no_round_trip(counting: Shop) -> None:
+    """Attempts are counted and recorded when the payment begins."""
     settings = Settings(velocity_attempts_by_card=100)
     limited = open_shop(counting.parts.database, counting.acquirer, settings=settings)
     await limited.pay()
     assert len(await count(limited)) == len(await count(counting)) == 2
 
 
-async def test_a_card_payment_with_request_id(counting: Shop) -> None:
-    """A request id costs nothing where it is won."""
+async def test_an_idempotency_key_costs_no_round_trip(counting: Shop) -> None:
+    """A new idempotency key is claimed when the payment begins."""
     assert len(await count(counting, claim=claim("r1"))) == 2
 
 
-async def test_a_token_payment(counting: Shop) -> None:
-    """A token costs a look."""
+async def test_a_token_costs_one_read(counting: Shop) -> None:
+    """A payment by token reads the token."""
     token = await counting.tokenize()
     assert len(await count(counting, token=token)) == 1 + 2
 
 
-async def test_a_stored_card(counting: Shop) -> None:
-    """A stored card costs a look, and saves the consumer and the card."""
+async def test_a_stored_card_costs_one_read(counting: Shop) -> None:
+    """A payment by stored card reads the card, and writes neither consumer nor card."""
     account = (await counting.pay()).payment["source"]["paymentAccountId"]
     assert len(await count(counting, account_id=account)) == 1 + 2
 
 
-async def test_a_subscription(counting: Shop) -> None:
-    """A subscription costs no statement: it is written with the payment that begins, and started with its outcome."""
+async def test_a_subscription_costs_no_statement(counting: Shop) -> None:
+    """A subscription is inserted when its payment begins, and started when it finishes."""
     assert len(await count(counting, prices=(price(999), price(999, "30d")))) == 2
 
 
-async def test_tokenize(counting: Shop) -> None:
-    """A token is one durable write: token and security code."""
+async def test_a_token_is_one_write(counting: Shop) -> None:
+    """Token and security code are one write."""
     statements = begun_statements(counting)
     statements.clear()
     await counting.tokenize()
@@ -87,7 +87,7 @@ async def test_tokenize(counting: Shop) -> None:
 
 
 async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
-    """Payments at once cost a few batches and not sixty times as much."""
+    """Sixty concurrent payments need a few batches, not sixty times the statements."""
     statements = begun_statements(counting)
     statements.clear()
     paid = await all_at_once(*(counting.pay(external_id=f"user-{n}") for n in range(60)))
@@ -96,7 +96,7 @@ async def test_sixty_payments_share_their_statements(counting: Shop) -> None:
 
 
 async def test_the_durable_steps_read_by_keys_alone(counting: Shop) -> None:
-    """Begin and finish read no table from end to end, also while the planner takes it for empty: a few rows each."""
+    """Begin and finish read a few rows by key, also while the planner assumes an empty table."""
     tables = [
         "payment",
         "transaction",

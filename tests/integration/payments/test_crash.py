@@ -1,4 +1,4 @@
-"""Commits without an answer, and processes that die: nothing is lost and nothing is there twice."""
+"""Commits without a response, and processes that die: nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ union all select 'final attempt with a card' from attempt
 
 
 async def contradictions(shop: Shop) -> list[str]:
-    """Return what does not fit together in the database."""
+    """Return contradictions in the database."""
     return [row[0] for row in await shop.fetch(CONTRADICTIONS)]
 
 
 @pytest.fixture
 async def lossy(shop: Shop, database_dsn: str, session_directory: Path) -> AsyncIterator[tuple[Shop, LossyWay]]:
-    """A process whose way to the database can lose the answers to its commits."""
+    """A process whose connections can lose the responses to commits."""
     async with open_lossy_way(database_dsn, session_directory) as (way, dsn):
         database = await Database.connect(dsn, schema="gateway")
         far = open_shop(database, shop.acquirer)
@@ -59,8 +59,8 @@ async def lossy(shop: Shop, database_dsn: str, session_directory: Path) -> Async
         await database.close()
 
 
-async def test_commits_without_an_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
-    """With the answer to each second commit lost, payments by card and token are charged, told and answered once."""
+async def test_payments_survive_lost_commit_responses(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """If each second commit has no response, payments by card and token are charged, reported and answered once."""
     far, way = lossy
     prices = (price(1999), price(999, "30d"))
     tokens = [await far.tokenize() for _ in range(5)]
@@ -78,8 +78,8 @@ async def test_commits_without_an_answer(shop: Shop, lossy: tuple[Shop, LossyWay
     assert [paid.reply.body for paid in again] == [reply.body for reply in replies[:10]]
 
 
-async def test_a_double_click_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
-    """A double click is led to the first payment also when the commit that said so went without an answer."""
+async def test_a_double_click_survives_a_lost_commit_response(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """A double click gets the first payment although the response to its commit was lost."""
     far, way = lossy
     held, paying = await far.start(claim=claim("r1"))
     way.losing = 1
@@ -92,8 +92,8 @@ async def test_a_double_click_whose_commit_had_no_answer(shop: Shop, lossy: tupl
     assert await contradictions(shop) == []
 
 
-async def test_a_blacklisted_payment_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -> None:
-    """A consumer on the blacklist is refused also when the commit of the intention went without an answer."""
+async def test_a_block_survives_a_lost_commit_response(lossy: tuple[Shop, LossyWay]) -> None:
+    """A blacklisted consumer is blocked although the response to the begin was lost."""
     far, way = lossy
     await far.pay()
     await far.value("update consumer set group_id = 2")
@@ -104,8 +104,8 @@ async def test_a_blacklisted_payment_whose_commit_had_no_answer(lossy: tuple[Sho
     assert far.acquirer.count("authorize") == 1
 
 
-async def test_tokens_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -> None:
-    """A token whose commit went without an answer is stored once and pays."""
+async def test_a_token_survives_a_lost_commit_response(lossy: tuple[Shop, LossyWay]) -> None:
+    """A token whose commit had no response is stored once and pays."""
     far, way = lossy
     await far.tokenize()
     way.losing = 1
@@ -116,7 +116,7 @@ async def test_tokens_whose_commit_had_no_answer(lossy: tuple[Shop, LossyWay]) -
 
 
 async def kill(shop: Shop) -> None:
-    """End a process without any of its goodbyes: its work, its lanes, its connections."""
+    """Stop a process at once, with its tasks, queues and connections."""
     for write_queue in (shop.parts.begin_queue, shop.parts.finish_queue):
         if write_queue._lane is not None:  # noqa: SLF001 - no process would offer this
             write_queue._lane.cancel()  # noqa: SLF001
@@ -126,7 +126,7 @@ async def kill(shop: Shop) -> None:
 
 @pytest.mark.parametrize("at", range(12))
 async def test_a_process_that_dies_at_any_moment(shop: Shop, database_dsn: str, at: int) -> None:
-    """Wherever a process died, the next one finds out what became of its payments, and their repeats agree."""
+    """After a crash at any point the next process resolves the payments, and their repeats agree."""
     database = await Database.connect(database_dsn, schema="gateway")
     doomed = open_shop(database, shop.acquirer)
     await doomed.pay(external_id="warm", claim=claim("warm"))
@@ -152,12 +152,12 @@ async def test_a_process_that_dies_at_any_moment(shop: Shop, database_dsn: str, 
 
 
 async def approved(shop: Shop) -> set[str]:
-    """Return the references that the gateway takes for approved."""
+    """Return the references that the gateway counts as approved."""
     return {row["reference"] for row in await shop.fetch("select reference from attempt where state = 'approved'")}
 
 
-async def test_a_claim_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
-    """Who claimed the way to the next acquirer goes it, also when the commit of the claim went without an answer."""
+async def test_the_next_acquirer_survives_a_lost_commit_response(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """The next acquirer is called although the response to the commit of its attempt was lost."""
     far, way = lossy
     first, second = ScriptedAcquirer(), ScriptedAcquirer(name="second")
     asked = asyncio.Event()
@@ -174,8 +174,8 @@ async def test_a_claim_whose_commit_had_no_answer(shop: Shop, lossy: tuple[Shop,
     assert await contradictions(shop) == []
 
 
-async def test_operations_whose_commits_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
-    """With the answer to each second commit lost, what is captured, credited and voided is so once, and told once."""
+async def test_operations_survive_lost_commit_responses(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """If each second commit has no response, captures, refunds and voids are made and reported once."""
     far, way = lossy
     made = [await shop.authorize(metadata=f'{{"n": {n}}}') for n in range(6)]
     way.losing_every = 2
@@ -192,8 +192,8 @@ async def test_operations_whose_commits_had_no_answer(shop: Shop, lossy: tuple[S
     assert [paid.reply.body for paid in again] == [paid.reply.body for paid in credited]
 
 
-async def test_chargebacks_whose_commits_had_no_answer(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
-    """A charge-back whose commit went through unheard is answered, is there once, and its repeat says the same."""
+async def test_chargebacks_survive_lost_commit_responses(shop: Shop, lossy: tuple[Shop, LossyWay]) -> None:
+    """A chargeback whose commit had no response exists once, and its repeat gets the same response."""
     far, way = lossy
     paid = await shop.pay()
     for request in ("b1", None):

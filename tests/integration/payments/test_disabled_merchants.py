@@ -1,4 +1,4 @@
-"""What was begun before a merchant was disabled takes no money after it."""
+"""Payments that began before their merchant was disabled take no money afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tollhouse.worker.payments import process_due_holds
 
 
 async def test_a_challenge_that_is_passed_later_charges_nothing(world: World) -> None:
-    """The acquirer is not asked; the payment fails with 1030 and an IPN, though the cardholder passed."""
+    """The acquirer is not called; the payment fails with 1030 and a callback although the cardholder passed."""
     answer = await world.pay("challenge", browser=True)
     await world.fetch("update merchant set state = 'disabled'")
     await world.report(await world.authentication(answer), "Y")
@@ -24,7 +24,7 @@ async def test_a_challenge_that_is_passed_later_charges_nothing(world: World) ->
 
 
 async def test_a_capture_by_schedule_waits(shop: Shop) -> None:
-    """A due capture of a disabled merchant is not sent; it is once the merchant is active again."""
+    """A due capture of a disabled merchant is not sent until the merchant is active again."""
     held = await shop.authorize()
     await shop.value("update authorization_hold set capture_at = now(), due_at = now()")
     await shop.value("update merchant set state = 'disabled'")
@@ -37,8 +37,8 @@ async def test_a_capture_by_schedule_waits(shop: Shop) -> None:
     assert (await shop.stored(held.transaction_id)).status == "success"
 
 
-async def test_an_authorization_that_runs_out_is_released(shop: Shop) -> None:
-    """What a disabled merchant holds on a card goes back when its time is over."""
+async def test_an_expired_authorization_is_released(shop: Shop) -> None:
+    """Authorizations of a disabled merchant are released when they expire."""
     await shop.authorize()
     await shop.value(
         "update authorization_hold set capture_at = now() - interval '1 second', expires_at = now(), due_at = now()"

@@ -1,4 +1,4 @@
-"""Disputes taken in: each recorded once, whoever dies in between, and by the merchant's clock."""
+"""The import of disputes: each is recorded once despite crashes, by the merchant's clock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECORDED = """
 
 
 async def dispute(shop: Shop, paid: Paid, name: str = "d-1", **changes: Any) -> AcquirerDispute:
-    """Let the acquirer tell that a payment was disputed, by default now."""
+    """Add a dispute of a payment to the acquirer, due now by default."""
     stored = await shop.stored(paid.transaction_id)
     fields: dict[str, Any] = {
         "dispute_id": name,
@@ -45,12 +45,12 @@ async def dispute(shop: Shop, paid: Paid, name: str = "d-1", **changes: Any) -> 
 
 
 async def recorded(shop: Shop) -> list[tuple[Any, ...]]:
-    """Return the charge-backs."""
+    """Return the chargebacks."""
     return [tuple(row) for row in await shop.fetch(RECORDED)]
 
 
 async def test_a_dispute_is_recorded(shop: Shop) -> None:
-    """What an issuer took is a charge-back with its event and its entry in the books, and is acknowledged."""
+    """A dispute becomes a chargeback with its event and entry, and is acknowledged."""
     paid = await shop.pay()
     await dispute(shop, paid)
     assert await import_all_disputes(shop.parts.disputes) == 1
@@ -65,7 +65,7 @@ async def test_a_dispute_is_recorded(shop: Shop) -> None:
 
 
 async def test_a_capture_is_disputed(shop: Shop) -> None:
-    """A dispute may name a capture, and a part of it."""
+    """A dispute may name a capture, and part of its amount."""
     held = await shop.authorize()
     captured = await shop.capture(held.transaction_id)
     await dispute(shop, captured, money=Money(500, Currency.of("USD")))
@@ -74,8 +74,8 @@ async def test_a_capture_is_disputed(shop: Shop) -> None:
     assert row[0] == 500
 
 
-async def test_a_dispute_is_told_again(shop: Shop, other_process: Shop) -> None:
-    """A process that dies before it acknowledges loses nothing, and whoever is told again records nothing twice."""
+async def test_a_repeated_dispute_is_recorded_once(shop: Shop, other_process: Shop) -> None:
+    """A process that dies before it acknowledges loses nothing, and a repeated dispute is recorded once."""
     paid = await shop.pay()
     await dispute(shop, paid, money=Money(700, Currency.of("USD")))
     shop.acquirer.hears_acknowledgements = False
@@ -90,7 +90,7 @@ async def test_a_dispute_is_told_again(shop: Shop, other_process: Shop) -> None:
 
 
 async def test_two_disputes_of_one_payment(shop: Shop) -> None:
-    """Each dispute about one payment is a charge-back of all that it says, and what is too much is said of it."""
+    """Each dispute of a payment is a chargeback of its full amount, with its excess."""
     paid = await shop.pay()
     for name in ("d-1", "d-2", "d-3"):
         await dispute(shop, paid, name, money=Money(1200, Currency.of("USD")))
@@ -100,8 +100,8 @@ async def test_two_disputes_of_one_payment(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_an_open_void_keeps_no_dispute_back(shop: Shop) -> None:
-    """A dispute is recorded while a void is open, which goes on: the money is then gone twice, and both are booked."""
+async def test_a_dispute_is_recorded_during_a_void(shop: Shop) -> None:
+    """A dispute is recorded while a void is open, which continues; both are posted."""
     paid = await shop.pay()
     shop.acquirer.plan(Plan(late=True))
     voided = await shop.hasty.void(paid.transaction_id)
@@ -115,8 +115,8 @@ async def test_an_open_void_keeps_no_dispute_back(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_an_open_credit_goes_on(shop: Shop) -> None:
-    """A dispute during a credit is booked in full: if the credit fails the merchant has paid once, else twice."""
+async def test_a_dispute_is_recorded_during_a_refund(shop: Shop) -> None:
+    """A dispute during a refund is posted in full, whether the refund fails or succeeds."""
     for outcome, expected in ((None, -1999), (Declined("05"), 0)):
         paid = await shop.pay(external_id=f"user-{expected}")
         shop.acquirer.plan(Plan(outcome, late=True))
@@ -136,7 +136,7 @@ async def test_an_open_credit_goes_on(shop: Shop) -> None:
 
 
 async def balance(shop: Shop) -> int:
-    """Return what is owed to the merchant."""
+    """Return the amount owed to the merchant."""
     owed: int = await shop.value(
         "select coalesce(-sum(amount_minor), 0)::bigint from ledger_line"
         " where account in ('money.merchants', 'money.credits', 'money.chargebacks')"
@@ -144,8 +144,8 @@ async def balance(shop: Shop) -> int:
     return owed
 
 
-async def test_disputes_of_what_was_not_taken(shop: Shop) -> None:
-    """What was given back, voided, declined, or is open is charged back all the same, acknowledged and booked."""
+async def test_disputes_are_recorded_without_captured_money(shop: Shop) -> None:
+    """Disputes of refunded, voided, declined and open payments are recorded, posted and acknowledged."""
     credited, voided, held = [await shop.pay(external_id=f"user-{n}") for n in range(3)]
     await shop.credit(credited.transaction_id)
     await shop.void(voided.transaction_id)
@@ -170,7 +170,7 @@ async def test_disputes_of_what_was_not_taken(shop: Shop) -> None:
 
 
 async def test_a_dispute_of_an_open_payment(shop: Shop) -> None:
-    """A payment whose outcome is open is charged back, and gets its outcome later."""
+    """A payment with an open outcome is charged back, and gets its outcome later."""
     held, paying = await shop.start()
     reference = shop.acquirer.asked[-1].reference
     transaction_id = int(reference.partition("-")[0])
@@ -186,8 +186,8 @@ async def test_a_dispute_of_an_open_payment(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_a_dispute_in_another_currency(shop: Shop) -> None:
-    """An issuer's own currency is recorded as it was told, and takes nothing of what is left in the payment's."""
+async def test_a_dispute_in_another_currency_reduces_nothing(shop: Shop) -> None:
+    """It is recorded in the issuer's currency, and the amount left in the payment's stays."""
     paid = await shop.pay()
     await dispute(shop, paid, money=Money(2100, Currency.of("EUR")))
     assert await import_all_disputes(shop.parts.disputes) == 1
@@ -197,8 +197,8 @@ async def test_a_dispute_in_another_currency(shop: Shop) -> None:
     assert (await verify_ledger(shop.parts.database)).violations == ()
 
 
-async def test_a_dispute_that_names_a_refund(shop: Shop) -> None:
-    """A dispute under the reference of a refund is about the sale that it gave back."""
+async def test_a_dispute_of_a_refund_is_about_its_sale(shop: Shop) -> None:
+    """A dispute under the reference of a refund is about the refunded sale."""
     paid = await shop.pay()
     refund = await shop.credit(paid.transaction_id, "5.00")
     await dispute(shop, refund)
@@ -216,8 +216,8 @@ async def test_a_dispute_that_names_a_refund(shop: Shop) -> None:
         {"acceptor": "9" * 30},
     ],
 )
-async def test_an_unknown_payment(shop: Shop, wrong: dict[str, str]) -> None:
-    """A dispute about what this gateway never sent is not acknowledged, and holds no other one up."""
+async def test_a_dispute_of_an_unknown_payment_is_not_acknowledged(shop: Shop, wrong: dict[str, str]) -> None:
+    """It is not acknowledged, and does not delay other disputes."""
     paid = await shop.pay()
     await dispute(shop, paid, "d-1", **wrong)
     await dispute(shop, paid, "d-2")
@@ -225,16 +225,16 @@ async def test_an_unknown_payment(shop: Shop, wrong: dict[str, str]) -> None:
     assert shop.acquirer.acknowledged == {"d-2"}
 
 
-async def test_a_wrong_attempt(shop: Shop) -> None:
-    """A dispute that names an attempt which was not answered is about nothing."""
+async def test_a_dispute_of_an_unanswered_attempt_is_ignored(shop: Shop) -> None:
+    """A dispute that names an attempt without a response is not recorded."""
     paid = await shop.pay()
     await dispute(shop, paid, reference=f"{paid.transaction_id}-2")
     assert await import_all_disputes(shop.parts.disputes) == 0
     assert await recorded(shop) == []
 
 
-async def test_by_the_merchants_clock(shop: Shop) -> None:
-    """A dispute is taken in when it is due by the clock of its merchant, and is dated by that."""
+async def test_a_dispute_is_due_by_the_merchants_clock(shop: Shop) -> None:
+    """A dispute is imported when it is due by its merchant's clock, and dated by it."""
     paid = await shop.pay()
     due_at = (await shop.stored(paid.transaction_id)).created_at + timedelta(days=3)
     await dispute(shop, paid, due_at=due_at)
@@ -253,8 +253,8 @@ async def test_by_the_merchants_clock(shop: Shop) -> None:
     assert len([query for query in queries if query.after is None]) == 3
 
 
-async def test_one_merchant(shop: Shop) -> None:
-    """For the virtual clock: when a merchant's next dispute falls due, and only that merchant's are taken in."""
+async def test_disputes_of_one_merchant_can_be_imported(shop: Shop) -> None:
+    """For the virtual clock, the next due time and the import are those of one merchant."""
     assert await find_next_dispute(shop.parts.disputes, MERCHANT) is None
     paid, later = await shop.pay(), await shop.pay(external_id="user-2")
     created_at = (await shop.stored(paid.transaction_id)).created_at
@@ -270,8 +270,8 @@ async def test_one_merchant(shop: Shop) -> None:
     assert [row[3] for row in await recorded(shop)] == [paid.transaction_id]
 
 
-async def test_many_pages(shop: Shop) -> None:
-    """All pages are taken in, however many of the disputes in them cannot be recorded."""
+async def test_all_pages_are_imported(shop: Shop) -> None:
+    """All pages are imported, also if many disputes in them cannot be recorded."""
     paid = await shop.pay()
     cent = Money(1, Currency.of("USD"))
     for number in range(9):
@@ -280,8 +280,8 @@ async def test_many_pages(shop: Shop) -> None:
     assert len(await recorded(shop)) == 6
 
 
-async def test_an_acquirer_that_keeps_silent(shop: Shop) -> None:
-    """Without an answer nothing is concluded: the loop looks again, and the virtual clock is told."""
+async def test_a_silent_acquirer_is_queried_again(shop: Shop) -> None:
+    """Without a response the loop queries again, and the virtual clock gets the error."""
     await dispute(shop, await shop.pay())
     shop.acquirer.tells_disputes = False
     assert await import_all_disputes(shop.parts.disputes) == 0
@@ -295,8 +295,8 @@ async def test_an_acquirer_that_keeps_silent(shop: Shop) -> None:
     assert await import_all_disputes(shop.parts.disputes) == 1
 
 
-async def test_messages_tell_the_merchants_time(shop: Shop) -> None:
-    """An authorization and a capture bear when they were made, by which issuers count their days."""
+async def test_messages_have_merchant_time(shop: Shop) -> None:
+    """An authorization and a capture are sent with their merchant time, by which issuers count days."""
     held = await shop.authorize()
     captured = await shop.capture(held.transaction_id)
     [asked], [(_, operated)] = shop.acquirer.asked, shop.acquirer.operated
@@ -304,8 +304,8 @@ async def test_messages_tell_the_merchants_time(shop: Shop) -> None:
     assert operated.transacted_at == (await shop.stored(captured.transaction_id)).created_at
 
 
-async def test_one_of_two_acquirers_keeps_silent(shop: Shop) -> None:
-    """An acquirer that does not answer holds up no other; and one tells of its own payments only."""
+async def test_a_silent_acquirer_delays_no_other(shop: Shop) -> None:
+    """Each acquirer reports only its own payments, and a silent one delays no other."""
     first, second = ScriptedAcquirer(name="first", tells_disputes=False), ScriptedAcquirer(name="second")
     shop = open_shop(shop.parts.database, first, second)
     first.plan(Plan(not_sent=True))

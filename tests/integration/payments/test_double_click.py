@@ -1,4 +1,4 @@
-"""A double click: the second of two equal payments gets the first one's answer."""
+"""A double click: the second of two equal payments gets the response of the first."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tollhouse.payments.model import ExternalAuthentication
 
 @pytest.mark.parametrize("first", [None, claim("r1")], ids=["unnamed", "named"])
 @pytest.mark.parametrize("second", [None, claim("r2")], ids=["unnamed", "named"])
-async def test_a_double_click(shop: Shop, other_process: Shop, first: Any, second: Any) -> None:
-    """With or without request ids, here or in another process, the second click leads to the first one's order."""
+async def test_a_double_click_gets_the_first_order(shop: Shop, other_process: Shop, first: Any, second: Any) -> None:
+    """With idempotency keys or without, in any process, the second click gets the first one's order."""
     held, paying = await shop.start(claim=first)
     clicks = [asyncio.create_task(each.pay(claim=second)) for each in (shop, other_process)]
     await until_begun(3, shop, other_process)
@@ -32,8 +32,8 @@ async def test_a_double_click(shop: Shop, other_process: Shop, first: Any, secon
 
 
 @pytest.mark.parametrize("named", [True, False])
-async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, *, named: bool) -> None:
-    """Twenty equal payments at once in two processes are one order."""
+async def test_twenty_concurrent_clicks_are_one_order(shop: Shop, other_process: Shop, *, named: bool) -> None:
+    """Twenty equal concurrent payments in two processes are one order."""
     shop.acquirer.plan(Plan(hold=(held := asyncio.Event())))
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(claim=claim(f"r{n}") if named else None) for n in range(20)]
@@ -44,8 +44,8 @@ async def test_twenty_clicks_at_once(shop: Shop, other_process: Shop, *, named: 
     assert len(shop.acquirer.charged) == 1
 
 
-async def test_the_repeat_of_a_double_click(shop: Shop) -> None:
-    """The request id of a double click is taken for ever, with the first one's answer."""
+async def test_the_key_of_a_double_click_is_claimed(shop: Shop) -> None:
+    """The idempotency key of a double click stays claimed, with the first one's response."""
     held, paying = await shop.start()
     click = asyncio.create_task(shop.pay(claim=claim("r2")))
     await until_begun(2, shop)
@@ -56,7 +56,7 @@ async def test_the_repeat_of_a_double_click(shop: Shop) -> None:
 
 
 async def test_after_the_end_it_is_a_new_payment(shop: Shop) -> None:
-    """Once the first is settled, the same again is another purchase."""
+    """After the first payment has finished, an equal one is another payment."""
     first, second = await shop.pay(), await shop.pay()
     assert first.payment["orderId"] != second.payment["orderId"]
     assert len(shop.acquirer.charged) == 2
@@ -83,12 +83,16 @@ async def test_after_the_end_it_is_a_new_payment(shop: Shop) -> None:
         {"mid": "123"},
         {"emulate_code": "0000"},
         {"receipt": ReceiptRequest(language="de")},
-        {"endorsement": ExternalAuthentication(exemption="tra")},
-        {"endorsement": ExternalAuthentication("Y", "05", Proof("05", "A" * 28, None, "2.2.0", is_external=True))},
+        {"external_authentication": ExternalAuthentication(exemption="tra")},
+        {
+            "external_authentication": ExternalAuthentication(
+                "Y", "05", Proof("05", "A" * 28, None, "2.2.0", is_external=True)
+            )
+        },
     ],
 )
-async def test_what_makes_another_order(shop: Shop, changes: dict[str, Any]) -> None:
-    """A request that differs in anything is another order with a charge of its own, also while the first is open."""
+async def test_any_difference_makes_another_order(shop: Shop, changes: dict[str, Any]) -> None:
+    """A request that differs in anything is another order with its own charge, also while the first is open."""
     held, paying = await shop.start()
     other = await shop.pay(**changes)
     held.set()
@@ -96,8 +100,8 @@ async def test_what_makes_another_order(shop: Shop, changes: dict[str, Any]) -> 
     assert len(shop.acquirer.charged) == 2
 
 
-async def test_another_security_code(shop: Shop) -> None:
-    """Nothing may be kept of a security code, so two requests that differ in it alone are a double click."""
+async def test_a_security_code_is_not_compared(shop: Shop) -> None:
+    """Security codes are not stored, so two requests that differ only in it are a double click."""
     held, paying = await shop.start()
     click = asyncio.create_task(shop.pay(cvv="111"))
     await until_begun(2, shop)
@@ -106,8 +110,8 @@ async def test_another_security_code(shop: Shop) -> None:
     assert len(shop.acquirer.charged) == 1
 
 
-async def test_another_token_of_the_same_card(shop: Shop) -> None:
-    """The token is no part of what makes two payments equal."""
+async def test_a_token_is_not_compared(shop: Shop) -> None:
+    """Two tokens of the same card make equal payments."""
     token, second = await shop.tokenize(), await shop.tokenize()
     held, paying = await shop.start(token=token)
     click = asyncio.create_task(shop.pay(token=second))
@@ -116,8 +120,8 @@ async def test_another_token_of_the_same_card(shop: Shop) -> None:
     assert (await click).reply.body == (await paying).reply.body
 
 
-async def test_unnamed_consumers(shop: Shop) -> None:
-    """Consumers without an id are the same by what is said of them."""
+async def test_unnamed_consumers_are_compared_by_profile(shop: Shop) -> None:
+    """Consumers without an ID are equal if their data are."""
     held, paying = await shop.start(external_id=None)
     click = asyncio.create_task(shop.pay(external_id=None))
     await until_begun(2, shop)
@@ -129,8 +133,8 @@ async def test_unnamed_consumers(shop: Shop) -> None:
     assert await shop.value("select count(*) from consumer") == 2
 
 
-async def test_a_site_without_the_guard(shop: Shop) -> None:
-    """Where the site does not guard, each click is a payment."""
+async def test_a_site_without_protection_charges_each_click(shop: Shop) -> None:
+    """If the site has no protection against double clicks, each click is a payment."""
     await shop.value("update site set guards_double_clicks = false")
     held, paying = await shop.start()
     other = await shop.pay()
@@ -139,8 +143,8 @@ async def test_a_site_without_the_guard(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("second", [None, claim("r2")], ids=["unnamed", "named"])
-async def test_a_double_click_of_an_unknown_outcome(shop: Shop, second: Any) -> None:
-    """While nobody knows the outcome, the second click gets the first one's `pending` at once, and again later."""
+async def test_a_double_click_of_an_unknown_outcome_is_pending(shop: Shop, second: Any) -> None:
+    """While the outcome is unknown, the second click gets `pending` at once, and later too."""
     shop.acquirer.plan(Plan(lost="answer"))
     first = await shop.pay(claim=claim("r1"))
     assert first.outcome == ("pending", "0")
@@ -155,8 +159,8 @@ async def test_a_double_click_of_an_unknown_outcome(shop: Shop, second: Any) -> 
 
 @pytest.mark.parametrize("first", [None, claim("r1")], ids=["unnamed", "named"])
 @pytest.mark.parametrize("second", [None, claim("r2")], ids=["unnamed", "named"])
-async def test_a_double_click_of_a_slow_payment(shop: Shop, first: Any, second: Any) -> None:
-    """When the first one was answered with `pending` because it took too long, so is the second."""
+async def test_a_double_click_of_a_slow_payment_is_pending(shop: Shop, first: Any, second: Any) -> None:
+    """If the first response was `pending` after the time-out, so is the second."""
     held, paying = await shop.hasty.start(claim=first)
     click = await shop.hasty.pay(claim=second)
     assert click.reply.body == (await paying).reply.body
@@ -164,8 +168,8 @@ async def test_a_double_click_of_a_slow_payment(shop: Shop, first: Any, second: 
     held.set()
 
 
-async def test_a_double_click_that_meets_the_end(shop: Shop) -> None:
-    """A request id that was handed to a payment at the moment of its end gets that payment's answer."""
+async def test_a_double_click_at_the_end_gets_the_response(shop: Shop) -> None:
+    """A key that is linked to a payment as it finishes gets that payment's response."""
     first = await shop.pay()
     order_id = int(first.payment["orderId"])
     await shop.value(
@@ -181,8 +185,8 @@ async def test_a_double_click_that_meets_the_end(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["asked for", "soft decline"])
-async def test_a_double_click_of_a_challenged_payment(world: World, *, soft: bool) -> None:
-    """While the first one waits for its cardholder, the second click gets the same redirect at once."""
+async def test_a_double_click_of_a_challenge_gets_its_redirect(world: World, *, soft: bool) -> None:
+    """While the first payment waits for its cardholder, the second click gets the same redirect."""
     body = payment_request("decline_1a" if soft else "challenge", three_ds=not soft)
     first = await world.call("/payment", body)
     assert first.json["payment"]["action"] == "redirect"

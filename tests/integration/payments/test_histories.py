@@ -1,4 +1,4 @@
-"""Random histories of operations, side by side in two processes, with an acquirer that does anything."""
+"""Random histories of operations, in two concurrent processes, with an acquirer that may do anything."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLANS = [
 
 
 async def operate(chance: random.Random, shops: tuple[Shop, Shop], transaction_id: int) -> Any:
-    """Do anything with a payment."""
+    """Run a random operation."""
     shop, amount = chance.choice(shops), chance.choice([None, "5.00", "12.00", "19.99"])
     verb = chance.choice(["capture", "credit", "credit", "credit", "void"])
     if verb == "void":
@@ -52,7 +52,7 @@ async def operate(chance: random.Random, shops: tuple[Shop, Shop], transaction_i
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_history_breaks_the_rules_of_money(shop: Shop, other_process: Shop, seed: int) -> None:
-    """Captured <= authorized, credited <= captured, one capture, one void; acquirer and ledger say the same."""
+    """Captured <= authorized, refunded <= captured, one capture, one void; acquirer and ledger agree."""
     chance = random.Random(seed)
     made = [await (shop.authorize if n % 2 else shop.pay)(metadata=f'{{"n": {n}}}') for n in range(4)]
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""Authorizations that wait: captured once when their price says so, released when their time is over."""
+"""Holds: captured once when they are due, released when they expire."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RELEASED = ("void", "success", 1999, "expiry")
 
 
 async def done(shop: Shop) -> list[tuple[Any, ...]]:
-    """Return what was done, in the order in which it was begun."""
+    """Return the operations in the order of their begin."""
     return [tuple(row) for row in await shop.fetch(DONE)]
 
 
@@ -43,14 +43,14 @@ async def advance_seconds(shop: Shop, seconds: int) -> None:
 
 
 async def until_operated(shop: Shop, count: int = 1) -> None:
-    """Wait until the acquirer was asked so often for something else than an authorization."""
+    """Wait until the acquirer got so many operations."""
     async with asyncio.timeout(10):
         while len(shop.acquirer.operated) < count:  # noqa: ASYNC110 - it happens in another task
             await asyncio.sleep(0.002)
 
 
-async def test_a_capture_that_falls_due(shop: Shop) -> None:
-    """An authorization with an offset is captured by the merchant's clock, once, with an event, and waits no more."""
+async def test_a_due_authorization_is_captured_once(shop: Shop) -> None:
+    """A due authorization is captured once by the merchant's clock, with an event, and its hold is deleted."""
     paid = await shop.authorize("3d")
     [row] = await shop.fetch(
         """
@@ -74,16 +74,16 @@ async def test_a_capture_that_falls_due(shop: Shop) -> None:
     assert await contradictions(shop) == []
 
 
-async def test_a_capture_by_real_time(shop: Shop) -> None:
-    """Where the merchant's clock was never advanced, real time decides."""
+async def test_real_time_decides_without_a_clock(shop: Shop) -> None:
+    """If the merchant's clock was never advanced, real time decides."""
     await shop.authorize("3d")
     await shop.value("update authorization_hold set capture_at = now(), due_at = now()")
     assert await process_due_holds(shop.parts.operations) == 1
     assert await done(shop) == [AUTHORIZED, CAPTURED]
 
 
-async def test_an_authorization_that_expires(shop: Shop) -> None:
-    """What nobody captured in time is released by a void with an event, also when its capture was missed meanwhile."""
+async def test_an_expired_authorization_is_voided(shop: Shop) -> None:
+    """An uncaptured authorization is released by a void with an event, also if its capture was missed."""
     paid = await shop.authorize("3d")
     await advance(shop, 7)
     with pytest.raises(Invalid, match="faulty"):
@@ -95,8 +95,8 @@ async def test_an_authorization_that_expires(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("by", ["capture", "void"])
-async def test_what_the_merchant_does_first(shop: Shop, by: str) -> None:
-    """An authorization that the merchant captured or voided waits no more."""
+async def test_an_operation_by_the_merchant_ends_the_hold(shop: Shop, by: str) -> None:
+    """An authorization that the merchant captured or voided has no hold."""
     paid = await shop.authorize("3d")
     await (shop.capture(paid.transaction_id, "5.00") if by == "capture" else shop.void(paid.transaction_id))
     await advance(shop, 30)
@@ -105,7 +105,7 @@ async def test_what_the_merchant_does_first(shop: Shop, by: str) -> None:
 
 
 async def test_two_workers_capture_once(shop: Shop, other_process: Shop) -> None:
-    """Any number of workers in two processes capture each authorization once."""
+    """Several workers in two processes capture each authorization once."""
     for n in range(12):
         await shop.authorize("3d", metadata=f'{{"n": {n}}}')
     await advance(shop, 3)
@@ -115,8 +115,8 @@ async def test_two_workers_capture_once(shop: Shop, other_process: Shop) -> None
     assert await done(shop) == [AUTHORIZED] * 12 + [CAPTURED] * 12
 
 
-async def test_a_worker_whose_lease_ended(shop: Shop, other_process: Shop) -> None:
-    """A worker that comes back after its lease captures nothing twice, and puts nothing off that another has leased."""
+async def test_an_expired_lease_captures_nothing_twice(shop: Shop, other_process: Shop) -> None:
+    """A worker with an expired lease captures nothing twice, and postpones no hold that another has leased."""
     await shop.authorize("3d")
     await advance(shop, 3)
     [stale] = await lease_due_holds(shop.parts.operations, limit=5, lease_seconds=0)
@@ -134,8 +134,8 @@ async def test_a_worker_whose_lease_ended(shop: Shop, other_process: Shop) -> No
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-async def test_a_worker_that_dies(shop: Shop, other_process: Shop, *, arrived: bool) -> None:
-    """Where a worker died while the acquirer was asked, the next wait for the outcome, and capture if there is none."""
+async def test_a_capture_survives_a_dead_worker(shop: Shop, other_process: Shop, *, arrived: bool) -> None:
+    """After a crash during the acquirer call the next worker waits for the outcome, and captures if there is none."""
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(hold=asyncio.Event()))
@@ -156,8 +156,8 @@ async def test_a_worker_that_dies(shop: Shop, other_process: Shop, *, arrived: b
     assert await done(shop) == [AUTHORIZED, *failed, CAPTURED]
 
 
-async def test_a_capture_that_the_issuer_declines(shop: Shop) -> None:
-    """A declined capture is not tried again; what is held is released when its time is over."""
+async def test_a_declined_capture_is_not_repeated(shop: Shop) -> None:
+    """A declined capture is not tried again; the authorization is released when it expires."""
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(Declined("57")))
@@ -169,8 +169,8 @@ async def test_a_capture_that_the_issuer_declines(shop: Shop) -> None:
     assert await done(shop) == [AUTHORIZED, ("capture", "fail", 1999, "schedule"), RELEASED]
 
 
-async def test_an_acquirer_that_cannot_be_reached(shop: Shop) -> None:
-    """What surely never left is tried again after a pause, which grows."""
+async def test_an_unsent_capture_is_repeated(shop: Shop) -> None:
+    """A capture that was certainly not sent is tried again at growing intervals."""
     await shop.authorize("3d")
     await advance(shop, 3)
     shop.acquirer.plan(Plan(not_sent=True), Plan(not_sent=True))
@@ -185,8 +185,8 @@ async def test_an_acquirer_that_cannot_be_reached(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("plan", "left"), [(Plan(Declined("12")), 0), (Plan(not_sent=True), 1)])
-async def test_a_release_that_does_not_come_off(shop: Shop, plan: Plan, left: int) -> None:
-    """A release that the issuer refuses is the last; one that was not sent is tried again, but not for ever."""
+async def test_a_declined_release_is_the_last(shop: Shop, plan: Plan, left: int) -> None:
+    """A declined release is not repeated; one that was not sent is repeated a limited number of times."""
     await shop.authorize("3d")
     await advance(shop, 8)
     shop.acquirer.plan(plan)
@@ -198,8 +198,8 @@ async def test_a_release_that_does_not_come_off(shop: Shop, plan: Plan, left: in
     assert await shop.value("select count(*) from authorization_hold") == 0
 
 
-async def test_a_capture_against_the_expiry(shop: Shop, other_process: Shop) -> None:
-    """Of a capture and a release at once one is done, and nothing that was captured is released."""
+async def test_a_capture_and_a_release_exclude_each_other(shop: Shop, other_process: Shop) -> None:
+    """Of a concurrent capture and release one succeeds, and a captured authorization is not released."""
     for n in range(6):
         paid = await shop.authorize("3d", metadata=f'{{"n": {n}}}')
         await shop.value("update authorization_hold set capture_at = null, due_at = now()")

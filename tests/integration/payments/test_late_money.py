@@ -1,6 +1,6 @@
-"""Money that an acquirer takes after its payment was told as failed: it is given back, and somebody hears of it.
+"""Late approvals: the reference is reversed, and the operator is alerted.
 
-The acquirer's books are the judge in each test: no approval may be left there for a payment that is not a success.
+The acquirer's own records decide in each test: no approval may remain for a payment that is not a success.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ HOUR, DAY = 3_600, 86_400
 
 @pytest.fixture
 def logs() -> Iterator[list[Any]]:
-    """What is logged in a test."""
+    """The log of a test."""
     with capture_logs() as captured:
         yield captured
 
 
 def count_alerts(logs: list[Any]) -> int:
-    """Count the errors that tell an operator of a late approval."""
+    """Count the errors about late approvals."""
     return sum((each["event"], each["log_level"]) == ("payment.approved_late", "error") for each in logs)
 
 
 async def fail_unknown(shop: Shop) -> tuple[asyncio.Event, asyncio.Task[Any], Payment]:
-    """Begin a payment whose request is held up on its way, and settle it as `fail` 1040 meanwhile."""
+    """Begin a payment whose request is delayed, and finish it as `fail` 1040 meanwhile."""
     held, paying = await shop.start(claim=claim("r1"))
     transaction_id = int(shop.acquirer.asked[-1].reference.partition("-")[0])
     settled = await shop.resolve(transaction_id)
@@ -53,13 +53,13 @@ async def fail_unknown(shop: Shop) -> tuple[asyncio.Event, asyncio.Task[Any], Pa
 
 
 async def left_seconds(shop: Shop) -> int | None:
-    """Return in how many seconds the only reversal is due."""
+    """Return the seconds until the only reversal is due."""
     seconds = await shop.value("select extract(epoch from due_at - now()) from reversal")
     return None if seconds is None else round(float(seconds))
 
 
 async def pass_time(shop: Shop, seconds: float) -> None:
-    """Let what is due in the next seconds be due now."""
+    """Make reversals due that are due in the next seconds."""
     await shop.value(
         """
         update reversal
@@ -71,18 +71,18 @@ async def pass_time(shop: Shop, seconds: float) -> None:
 
 
 async def late_approvals(shop: Shop) -> LateApprovals:
-    """Return the numbers of the metrics."""
+    """Return the values of the metrics."""
     async with shop.parts.database.acquire() as connection:
         return await count_late_approvals(connection)
 
 
 async def statuses(shop: Shop) -> list[str]:
-    """Return the statuses of the events there are."""
+    """Return the statuses of all events."""
     return [row["status"] for row in await shop.fetch("select status from event order by position")]
 
 
 async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -> None:
-    """An approval that loses the race is reversed until acknowledged, logged, counted, and shown; the status stays."""
+    """A late approval is reversed until acknowledged, logged, counted and shown; the status stays."""
     held, paying, settled = await fail_unknown(shop)
     await reverse_due(shop.parts.attempts)
     shop.acquirer.books.clear()  # the worst acquirer: it forgot the reversal, and takes the money
@@ -108,7 +108,7 @@ async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -
 
 
 async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(shop: Shop) -> None:
-    """A process that dies right after it heard the approval leaves the reversal to the others."""
+    """If the process dies after the approval, other processes reverse it."""
     _, _, settled = await fail_unknown(shop)
     await shop.value("delete from reversal")
     before = await shop.stored(settled.transaction_id)
@@ -122,7 +122,7 @@ async def test_the_reversal_is_committed_with_the_batch_that_finds_the_approval(
 
 @pytest.mark.parametrize("outcome", [Declined("05"), Reversed(), ReferenceUnknown()])
 async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome: Any) -> None:
-    """When both stand in one batch, the first one counts, and an approval that is not the first is reversed."""
+    """In one batch the first outcome counts, and a later approval is reversed."""
     payments = [await shop.begin(metadata=f'{{"n": {n}}}') for n in range(2)]
     now, moves = shop.parts.clock.now(), shop.parts.finish_queue
     ends = [(outcome, approve("x")), (approve("x"), outcome)]
@@ -137,7 +137,7 @@ async def test_an_approval_and_another_outcome_in_one_batch(shop: Shop, outcome:
 
 
 async def test_the_same_approval_twice_is_no_late_one(shop: Shop, logs: list[Any]) -> None:
-    """When the answer and the resolver tell the same approval, nothing is reversed."""
+    """If the request and the resolver get the same approval, nothing is reversed."""
     for _ in range(5):
         held, paying = await shop.start()
         reference = shop.acquirer.asked[-1].reference
@@ -154,7 +154,7 @@ async def test_the_same_approval_twice_is_no_late_one(shop: Shop, logs: list[Any
 
 
 async def test_1040_reverses_and_asks_again(shop: Shop) -> None:
-    """What the acquirer does not know is reversed at once, and asked about after an hour and a day; then it ends."""
+    """An unknown reference is reversed at once, queried after an hour and a day, and then closed."""
     await fail_unknown(shop)
     await reverse_due(shop.parts.attempts)
     assert shop.acquirer.count("reverse") == 1
@@ -172,14 +172,14 @@ async def test_1040_reverses_and_asks_again(shop: Shop) -> None:
 
 
 async def process_one(deps: AttemptDependencies) -> None:
-    """Process the only reference that is due, and nothing that becomes due by it."""
+    """Process the only due reference, and nothing that becomes due by that."""
     [due] = await lease_due_reversals(deps, limit=1, lease_seconds=30.0)
     await process_reversal(deps, due)
 
 
 @pytest.mark.parametrize("seconds", [HOUR, DAY])
 async def test_an_approval_that_is_found_by_a_later_inquiry(shop: Shop, seconds: int, logs: list[Any]) -> None:
-    """Money that the acquirer took without anybody hearing of it is found after an hour or a day, and given back."""
+    """An approval without any response is found after an hour or a day, and reversed."""
     shop.acquirer.plan(Plan(late=True))
     paid = await shop.pay()
     assert (await shop.resolve(paid.transaction_id)).code == "1040"
@@ -200,8 +200,8 @@ async def test_an_approval_that_is_found_by_a_later_inquiry(shop: Shop, seconds:
     assert await statuses(shop) == ["fail"]
 
 
-async def test_a_reversed_attempt_is_asked_about_again(shop: Shop) -> None:
-    """A payment that was reversed without being known may arrive later too: 1041 is followed like 1040."""
+async def test_a_reversed_attempt_is_queried_again(shop: Shop) -> None:
+    """After 1041 the reference is queried as after 1040, because the request may still arrive."""
     held, paying = await shop.hasty.start()
     pending = await paying
     assert (await shop.void(pending.transaction_id)).payment["code"] == "1041"
@@ -217,8 +217,8 @@ async def test_a_reversed_attempt_is_asked_about_again(shop: Shop) -> None:
     held.set()
 
 
-async def test_an_acquirer_that_cannot_be_asked_is_told_to_reverse_again(shop: Shop) -> None:
-    """Where there is no inquiry, the reversal itself is repeated after an hour and after a day."""
+async def test_an_acquirer_without_inquiries_gets_the_reversal_again(shop: Shop) -> None:
+    """Without inquiries the reversal is repeated after an hour and after a day."""
     shop.acquirer.resolves_by = "reverse"
     held, paying = await shop.start()
     reference = shop.acquirer.asked[-1].reference
@@ -231,8 +231,8 @@ async def test_an_acquirer_that_cannot_be_asked_is_told_to_reverse_again(shop: S
     await paying
 
 
-async def test_an_acquirer_that_cannot_reverse(shop: Shop) -> None:
-    """Where nothing can be reversed, a late approval stays counted until the acquirer says that it is gone."""
+async def test_without_reversals_a_late_approval_stays_counted(shop: Shop) -> None:
+    """Without reversals a late approval counts until the acquirer no longer knows it."""
     shop.acquirer.can_reverse = False
     held, paying, settled = await fail_unknown(shop)
     held.set()
@@ -247,8 +247,8 @@ async def test_an_acquirer_that_cannot_reverse(shop: Shop) -> None:
     assert await late_approvals(shop) == LateApprovals(1, 0)
 
 
-async def test_a_late_capture_void_and_credit(shop: Shop) -> None:
-    """Operations that were told as failed are undone by their own reference when they turn out to be approved."""
+async def test_late_operations_are_reversed(shop: Shop) -> None:
+    """Operations that were reported as failed are reversed by their own reference if they were approved."""
     held = await shop.authorize()
     sale = await shop.pay(metadata='{"n": 2}')
     taken = list(shop.acquirer.charged)
@@ -269,7 +269,7 @@ async def test_a_late_capture_void_and_credit(shop: Shop) -> None:
 
 
 async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_process: Shop) -> None:
-    """While one process reverses, another that hears of the approval does not tell it: it would be undone."""
+    """While a reversal runs, an approval that another process gets is not reported."""
     shop.acquirer.plan(Plan(lost="answer"))
     paid = await shop.pay()
     await shop.value("update open_attempt set sent_at = sent_at - interval '1 hour'")
@@ -300,7 +300,7 @@ async def test_a_reversal_is_committed_before_it_is_sent(shop: Shop, other_proce
 
 
 async def test_late_approvals_in_any_order(shop: Shop) -> None:
-    """However approvals, reversals and inquiries follow on each other, no money stays with a failed payment."""
+    """In any order of approvals, reversals and inquiries, a failed payment keeps no money."""
     for number, order in enumerate(itertools.permutations(("approve", "reverse", "hour"))):
         held, paying = await shop.start(metadata=json.dumps({"n": number}))
         reference = shop.acquirer.asked[-1].reference
@@ -320,7 +320,7 @@ async def test_late_approvals_in_any_order(shop: Shop) -> None:
 
 
 async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None:
-    """A due reference is leased by one worker, and a result that was overtaken by a late approval does not count."""
+    """One worker leases a due reference, and its result does not count after a late approval."""
     held, paying, settled = await fail_unknown(shop)
     both = await asyncio.gather(*(reverse_due(each.parts.attempts) for each in (shop, other_process) for _ in range(3)))
     assert sum(both) == 1
@@ -347,8 +347,8 @@ async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None
     assert shop.acquirer.charged == []
 
 
-async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
-    """A reversal at an acquirer that is not there any more waits until it is."""
+async def test_a_reversal_waits_for_its_acquirer(shop: Shop) -> None:
+    """A reversal at an acquirer that is not configured waits until it is."""
     await fail_unknown(shop)
     await reverse_due(replace(shop.parts, acquirers={}).attempts)
     assert abs((await left_seconds(shop) or 0) - 300) <= 1

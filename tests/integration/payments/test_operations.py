@@ -1,4 +1,4 @@
-"""Captures, voids and credits: each once, never more than there is, and none lost."""
+"""Captures, voids and refunds: each once, never beyond the amount, and none lost."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ CREDITED = "select coalesce(sum(amount_minor), 0) from transaction where mode = 
 
 
 async def faults_of(work: Any) -> dict[str, list[str]]:
-    """Return the faults with which an operation is refused."""
+    """Return the faults with which an operation is rejected."""
     with pytest.raises(Invalid) as refused:
         await work
     return faults_in(refused.value)
 
 
 async def modes(shop: Shop) -> list[tuple[str, str, int]]:
-    """Return what was done, in the order in which it was begun."""
+    """Return the operations in the order of their begin."""
     rows = await shop.fetch("select mode::text, status::text, amount_minor from transaction order by created_at")
     return [tuple(row) for row in rows]
 
 
 async def age(shop: Shop) -> None:
-    """Let what is open be older than the acquirer's greatest delay."""
+    """Make open attempts older than the acquirer's greatest delay."""
     await shop.value("update open_attempt set sent_at = sent_at - '1 hour'::interval where resolve_at is not null")
 
 
 # What each does
 
 
-async def test_a_capture_of_all(shop: Shop) -> None:
-    """A capture takes what was authorized as a transaction of its own, told by an event of its own."""
+async def test_a_capture_takes_the_authorized_amount(shop: Shop) -> None:
+    """A capture is a transaction with an event of its own."""
     paid = await shop.authorize(metadata='{"cart": 7}')
     captured = await shop.capture(paid.transaction_id, request="r-capture")
     assert captured.payment | {"timestamp": None} == paid.payment | {
@@ -62,8 +62,8 @@ async def test_a_capture_of_all(shop: Shop) -> None:
     assert await contradictions(shop) == []
 
 
-async def test_a_capture_of_a_part(shop: Shop) -> None:
-    """A capture of a part is the only one: the rest was released with it."""
+async def test_a_partial_capture_is_the_only_one(shop: Shop) -> None:
+    """The rest of the authorization is released with a partial capture."""
     paid = await shop.authorize()
     captured = await shop.capture(paid.transaction_id, "5.00")
     assert (captured.outcome, captured.payment["amount"]) == (("success", "0"), 5)
@@ -72,8 +72,8 @@ async def test_a_capture_of_a_part(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("named", ["auth", "capture"])
-async def test_a_capture_is_credited_by_either_id(shop: Shop, named: str) -> None:
-    """A credit takes the id of the authorization or of its capture, and to the acquirer it is one of the capture."""
+async def test_a_refund_takes_either_id(shop: Shop, named: str) -> None:
+    """A refund takes the ID of the authorization or of its capture, and refunds the capture."""
     paid = await shop.authorize()
     captured = await shop.capture(paid.transaction_id)
     credited = await shop.credit((paid if named == "auth" else captured).transaction_id, reason="Broken")
@@ -85,8 +85,8 @@ async def test_a_capture_is_credited_by_either_id(shop: Shop, named: str) -> Non
     assert tuple(row) == ("capture", "Broken", "request")
 
 
-async def test_credits_until_nothing_is_left(shop: Shop) -> None:
-    """A sale is credited in parts, without an amount by what is left, and never by more."""
+async def test_refunds_never_exceed_the_amount_left(shop: Shop) -> None:
+    """A sale is refunded in parts, by default by the amount left, and never beyond it."""
     paid = await shop.pay()
     assert (await shop.credit(paid.transaction_id, "15.50")).outcome == ("success", "0")
     assert await faults_of(shop.credit(paid.transaction_id, "4.50")) == {
@@ -99,8 +99,8 @@ async def test_credits_until_nothing_is_left(shop: Shop) -> None:
     assert await shop.value(CREDITED) == 1999
 
 
-async def test_a_declined_credit_frees_its_amount(shop: Shop) -> None:
-    """An issuer may decline a credit: that is an answer with status fail, and the amount is left as it was."""
+async def test_a_declined_refund_frees_its_amount(shop: Shop) -> None:
+    """An issuer may decline a refund: its status is `fail`, and the amount left is unchanged."""
     paid = await shop.pay()
     shop.acquirer.plan(Plan(Declined("57")))
     declined = await shop.credit(paid.transaction_id)
@@ -108,8 +108,8 @@ async def test_a_declined_credit_frees_its_amount(shop: Shop) -> None:
     assert (await shop.credit(paid.transaction_id)).outcome == ("success", "0")
 
 
-async def test_a_void_of_an_authorization(shop: Shop) -> None:
-    """A void releases what is held; after it nothing can be done."""
+async def test_a_void_releases_an_authorization(shop: Shop) -> None:
+    """A void releases the authorized amount; no operation can follow."""
     paid = await shop.authorize()
     voided = await shop.void(paid.transaction_id)
     assert (voided.payment["mode"], voided.outcome, voided.payment["amount"]) == (
@@ -125,8 +125,8 @@ async def test_a_void_of_an_authorization(shop: Shop) -> None:
     }
 
 
-async def test_a_void_of_a_sale_and_of_a_capture(shop: Shop) -> None:
-    """A sale or a capture is undone as long as nothing of it went back; then what is left is credited."""
+async def test_a_sale_or_capture_is_voided_before_any_refund(shop: Shop) -> None:
+    """A sale or capture can be voided before money was refunded; afterwards the rest is refunded."""
     sale, auth = await shop.pay(), await shop.authorize()
     captured = await shop.capture(auth.transaction_id, "7.00")
     assert (await shop.void(sale.transaction_id)).payment["amount"] == Decimal("19.99")
@@ -138,8 +138,8 @@ async def test_a_void_of_a_sale_and_of_a_capture(shop: Shop) -> None:
     assert "credit what is left" in (await faults_of(shop.void(credited.transaction_id)))["transaction"][0]
 
 
-async def test_a_verification_holds_nothing(shop: Shop) -> None:
-    """After a verification of a card its account is there, and nothing to capture, void or credit."""
+async def test_a_verification_allows_no_operation(shop: Shop) -> None:
+    """A verification stores the card, and allows no capture, void or refund."""
     paid = await shop.pay(prices=(price(0),))
     assert (paid.payment["mode"], paid.payment["amount"], paid.outcome) == ("auth", 0, ("success", "0"))
     assert await shop.value("select count(*) from account") == 1
@@ -156,16 +156,16 @@ async def test_a_verification_holds_nothing(shop: Shop) -> None:
         ("0.00", "must be above 0"),
     ],
 )
-async def test_amounts_that_cannot_be_captured(shop: Shop, amount: str, fault: str) -> None:
-    """What cannot be captured is refused by its amount, and nothing is stored or sent."""
+async def test_invalid_amounts_are_rejected(shop: Shop, amount: str, fault: str) -> None:
+    """An amount that cannot be captured is rejected, and nothing is stored or sent."""
     paid = await shop.authorize()
     assert await faults_of(shop.capture(paid.transaction_id, amount, request="r1")) == {"amount": [fault]}
     assert (await modes(shop), shop.acquirer.operated) == ([("auth", "success", 1999)], [])
     assert (await shop.capture(paid.transaction_id, request="r1")).outcome == ("success", "0")
 
 
-async def test_what_has_to_be_another_way(shop: Shop) -> None:
-    """A sale is not captured, what failed is not credited; others' payments are not there."""
+async def test_operations_need_a_suitable_payment(shop: Shop) -> None:
+    """A sale is not captured, a failed payment is not refunded, and another merchant's is not found."""
     sale = await shop.pay()
     assert await faults_of(shop.capture(sale.transaction_id)) == {"transaction": ["was captured already"]}
     shop.acquirer.plan(Plan(Declined("05")))
@@ -178,8 +178,8 @@ async def test_what_has_to_be_another_way(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("amount", [None, "19.99"])
-async def test_a_credit_of_what_nobody_captured_is_its_void(shop: Shop, amount: str | None) -> None:
-    """All of an authorization is released by one transaction that says void, and a repeat agrees; a part is refused."""
+async def test_a_refund_of_an_uncaptured_authorization_is_its_void(shop: Shop, amount: str | None) -> None:
+    """All of it is voided by one transaction, and a repeat agrees; a part is rejected."""
     auth = await shop.authorize()
     assert list(await faults_of(shop.credit(auth.transaction_id, "5.00", request="r1"))) == ["amount"]
     voided = await shop.credit(auth.transaction_id, amount, request="r1", reason="Gone")
@@ -195,8 +195,8 @@ async def test_a_credit_of_what_nobody_captured_is_its_void(shop: Shop, amount: 
     assert await contradictions(shop) == []
 
 
-async def test_a_credit_makes_no_card_the_last_one(shop: Shop) -> None:
-    """The source `consumer` charges the card that paid last, not the one that was credited last."""
+async def test_a_refund_does_not_change_the_last_card(shop: Shop) -> None:
+    """The source `consumer` charges the card of the last payment, not of the last refund."""
     first = await shop.pay()
     second = await shop.pay(number=OTHER_NUMBER)
     await shop.credit(first.transaction_id)
@@ -205,8 +205,8 @@ async def test_a_credit_makes_no_card_the_last_one(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("outcome", [None, Declined("57")])
-async def test_a_credit_leaves_a_subscription_alone(shop: Shop, outcome: Any) -> None:
-    """What is done with the first payment of a subscription neither ends it nor tells of it."""
+async def test_a_refund_leaves_a_subscription_unchanged(shop: Shop, outcome: Any) -> None:
+    """A refund of a sign-up neither ends its subscription nor sends an event about it."""
     paid = await shop.pay(sku_name="MONTHLY")
     assert "subscription" in paid.body
     before = [tuple(row) for row in await shop.fetch("select * from subscription")]
@@ -220,8 +220,8 @@ async def test_a_credit_leaves_a_subscription_alone(shop: Shop, outcome: Any) ->
 # Once
 
 
-async def test_a_repeated_operation(shop: Shop, other_process: Shop) -> None:
-    """A known request id gets its first answer, byte for byte, here and in another process; another body is refused."""
+async def test_a_repeated_operation_is_replayed(shop: Shop, other_process: Shop) -> None:
+    """A known idempotency key gets its first response in any process; another body is rejected."""
     paid = await shop.pay()
     first = await shop.credit(paid.transaction_id, request="r1")
     again = await shop.credit(paid.transaction_id, request="r1")
@@ -234,7 +234,7 @@ async def test_a_repeated_operation(shop: Shop, other_process: Shop) -> None:
 
 
 async def test_equal_operations_at_once_are_one(shop: Shop, other_process: Shop) -> None:
-    """Ten equal requests in two processes make one credit and get one answer."""
+    """Ten equal concurrent requests in two processes make one refund and get one response."""
     paid = await shop.pay()
     both = (shop, other_process)
     given = await asyncio.gather(*(both[n % 2].credit(paid.transaction_id, "1.00", request="r1") for n in range(10)))
@@ -243,7 +243,7 @@ async def test_equal_operations_at_once_are_one(shop: Shop, other_process: Shop)
 
 
 async def test_an_operations_answer_is_not_the_payments(shop: Shop) -> None:
-    """The request ids of a payment and of what is done with it lead to their own answers, also under one name."""
+    """A payment and its operations have their own responses, also with equal idempotency keys."""
     paid = await shop.pay(claim=claim("same"))
     credited = await shop.credit(paid.transaction_id, "1.00", request="same")
     assert (await shop.pay(claim=claim("same"))).reply.body == paid.reply.body
@@ -253,8 +253,8 @@ async def test_an_operations_answer_is_not_the_payments(shop: Shop) -> None:
 # Races
 
 
-async def test_two_credits_at_once(shop: Shop, other_process: Shop) -> None:
-    """However many credits come at once, together they never give back more than was taken."""
+async def test_concurrent_refunds_never_exceed_the_amount(shop: Shop, other_process: Shop) -> None:
+    """Concurrent refunds together never exceed the captured amount."""
     paid = await shop.pay()
     both = (shop, other_process)
     results = await all_at_once(*(both[n % 2].credit(paid.transaction_id, "6.00") for n in range(8)))
@@ -264,8 +264,8 @@ async def test_two_credits_at_once(shop: Shop, other_process: Shop) -> None:
     assert await contradictions(shop) == []
 
 
-async def test_a_credit_against_a_void(shop: Shop, other_process: Shop) -> None:
-    """Of a credit and a void at once one is done, whichever was first."""
+async def test_a_refund_and_a_void_exclude_each_other(shop: Shop, other_process: Shop) -> None:
+    """Of a concurrent refund and void one succeeds."""
     for n in range(6):
         paid = await shop.pay(metadata=f'{{"n": {n}}}')
         work = (shop.credit(paid.transaction_id), other_process.void(paid.transaction_id))
@@ -274,8 +274,8 @@ async def test_a_credit_against_a_void(shop: Shop, other_process: Shop) -> None:
         assert all(isinstance(one, Paid | Invalid | RequestInProgress) for one in results)
 
 
-async def test_an_open_operation_holds_up_the_others(shop: Shop) -> None:
-    """While a capture is open nothing else begins; while a credit is open its amount is not left."""
+async def test_an_open_operation_delays_the_others(shop: Shop) -> None:
+    """During an open capture no other operation begins; an open refund reduces the amount left."""
     auth = await shop.authorize()
     shop.acquirer.plan(Plan(lost="answer"))
     pending = await shop.capture(auth.transaction_id)
@@ -310,8 +310,10 @@ async def test_an_open_operation_holds_up_the_others(shop: Shop) -> None:
     ],
     ids=["approved", "declined", "not found", "reversed", "not sent"],
 )
-async def test_an_unknown_credit(shop: Shop, plan: Plan, booked: Any, status: str, code: str, left: int) -> None:
-    """What became of a credit without an answer is found out by its reference; it is not sent again, and told once."""
+async def test_an_unknown_refund_is_resolved(
+    shop: Shop, plan: Plan, booked: Any, status: str, code: str, left: int
+) -> None:
+    """A refund without a response is queried by its reference, not sent again, and reported once."""
     paid = await shop.pay()
     shop.acquirer.plan(plan)
     credited = await shop.credit(paid.transaction_id, request="r1")
@@ -328,8 +330,8 @@ async def test_an_unknown_credit(shop: Shop, plan: Plan, booked: Any, status: st
     assert again.reply.body == credited.reply.body
 
 
-async def test_a_crash_between_intention_and_outcome(shop: Shop, other_process: Shop) -> None:
-    """Where a process dies while the acquirer is asked, the next one finds out, and the repeat hears of it."""
+async def test_a_crashed_operation_is_resolved(shop: Shop, other_process: Shop) -> None:
+    """After a crash during the call another process resolves the operation, and the repeat gets its response."""
     paid = await shop.pay()
     held = asyncio.Event()
     shop.acquirer.plan(Plan(hold=held))
@@ -350,8 +352,8 @@ async def test_a_crash_between_intention_and_outcome(shop: Shop, other_process: 
     assert len(shop.acquirer.operated) == 1
 
 
-async def test_a_slow_credit(shop: Shop) -> None:
-    """The client gets pending in time, the credit goes on, and the repeat gets pending too; nobody else gets it."""
+async def test_a_slow_refund_is_pending(shop: Shop) -> None:
+    """The client gets `pending` in time, the refund continues, and only its repeat gets `pending` too."""
     paid = await shop.pay(claim=claim("r0"))
     await shop.value("update request_claim set answer = null, status = null")
     held = asyncio.Event()
@@ -369,8 +371,8 @@ async def test_a_slow_credit(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
-async def test_an_unknown_payment_is_taken_back(shop: Shop, lost: Any) -> None:
-    """A void of a payment with an unknown outcome reverses it: it ends as fail 1041, and is told so once."""
+async def test_a_void_reverses_an_unknown_payment(shop: Shop, lost: Any) -> None:
+    """A void of a payment with an unknown outcome reverses it: it ends as `fail` 1041, with one event."""
     shop.acquirer.plan(Plan(lost=lost))
     paid = await shop.pay(claim=claim("r1"))
     voided = await shop.void(paid.transaction_id, request="v1")
@@ -383,8 +385,8 @@ async def test_an_unknown_payment_is_taken_back(shop: Shop, lost: Any) -> None:
     assert await shop.value("select count(*) from event") == 1
 
 
-async def test_a_late_approval_does_not_outrun_a_void(shop: Shop) -> None:
-    """From the moment a payment is taken back the acquirer's answer counts no more, also while nobody acknowledges."""
+async def test_an_approval_after_a_void_is_ignored(shop: Shop) -> None:
+    """Once a payment is being reversed, an approval is ignored, also before the reversal is acknowledged."""
     held, paying = await shop.start(claim=claim("r1"))
     [row] = await shop.fetch("select transaction_id from transaction")
     shop.acquirer.find(Unknown("silence"))
@@ -401,8 +403,8 @@ async def test_a_late_approval_does_not_outrun_a_void(shop: Shop) -> None:
     assert await shop.value("select count(*) from account") == 0
 
 
-async def test_a_reversal_that_a_crash_left(shop: Shop) -> None:
-    """The resolver reverses what was being taken back, and asks nothing."""
+async def test_the_resolver_completes_a_reversal(shop: Shop) -> None:
+    """After a crash the resolver continues the reversal, without an inquiry."""
     payment = await shop.begin()
     await shop.value("update open_attempt set state = 'reversing', resolve_at = now()")
     settled = await shop.resolve(payment.transaction_id)
@@ -410,7 +412,7 @@ async def test_a_reversal_that_a_crash_left(shop: Shop) -> None:
 
 
 async def test_the_first_transaction_stays_the_first(shop: Shop, other_process: Shop) -> None:
-    """Another process may count in a lower block of ids: the first transaction of an order is its sale all the same."""
+    """Transaction IDs of other processes may be lower: the sale of an order stays its first transaction."""
     await other_process.pay(external_id="warm")
     lower = await other_process.parts.numbers.next_number()
     paid = await shop.pay(claim=claim("r1"))

@@ -1,4 +1,4 @@
-"""From what was wanted to an order: sources, owners, prices, what happens now."""
+"""From a request to an intent: sources, owners, prices and mode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tollhouse.payments.model import ExternalAuthentication, Mode
 
 
 async def faults_of(shop: Shop, **changes: Any) -> dict[str, list[str]]:
-    """Return what is wrong with an intent."""
+    """Return the faults of a request."""
     try:
         await shop.intent(**changes)
     except Invalid as error:
@@ -39,7 +39,7 @@ async def faults_of(shop: Shop, **changes: Any) -> dict[str, list[str]]:
 
 
 async def stored_card(shop: Shop, **changes: Any) -> tuple[str, str]:
-    """Pay with a card, and return the account and the consumer that came of it."""
+    """Pay with a card, and return its stored card and its consumer."""
     paid = await shop.pay(**changes)
     return paid.payment["source"]["paymentAccountId"], paid.body["consumer"]["id"]
 
@@ -64,7 +64,7 @@ async def stored_card(shop: Shop, **changes: Any) -> tuple[str, str]:
         ((price(1999, "3d"), price(500)), True, "auth", 0, True),
     ],
 )
-async def test_what_happens_now(
+async def test_prices_decide_the_mode(
     shop: Shop,
     prices: Any,
     *,
@@ -73,7 +73,7 @@ async def test_what_happens_now(
     minor: int,
     subscribes: bool,
 ) -> None:
-    """What is due at once is sold; a single later price is authorized where the site captures later; else verified."""
+    """Charges due at once are a sale, a single later charge is an authorization, all else a verification."""
     await shop.value("update site set delayed_capture = $1", delayed)
     paid = await shop.pay(prices=prices)
     stored = await shop.stored(paid.transaction_id)
@@ -86,23 +86,23 @@ async def test_what_happens_now(
 
 
 async def test_an_authorization_has_to_last_until_its_capture(shop: Shop) -> None:
-    """A capture that falls due when the authorization may be gone is a charge at that time instead."""
+    """A capture that is due after the authorization may expire is a later charge instead."""
     await shop.value("update site set delayed_capture = true")
     for days, minor in ((6, 1999), (7, 0), (60, 0)):
         intent = await shop.intent(prices=(price(1999, f"{days}d"),))
         assert (intent.mode, intent.money.amount_minor) == (Mode.AUTH, minor)
 
 
-async def test_a_sku_by_name(shop: Shop) -> None:
-    """A SKU has its own prices and title, unless the request brings others; an empty list is none."""
+async def test_a_sku_has_its_own_prices(shop: Shop) -> None:
+    """An SKU has its own prices and title, unless the request has others; an empty list counts as none."""
     intent = await shop.intent(sku_name="MONTHLY", title="")
     assert (intent.money.amount_minor, intent.items[0].title, intent.items[0].sku_name) == (999, "Monthly", "MONTHLY")
     intent = await shop.intent(sku_name="MONTHLY", prices=(price(500),), title="Mine")
     assert (intent.money.amount_minor, intent.items[0].title) == (500, "Mine")
 
 
-async def test_what_a_request_points_at_is_the_merchants(shop: Shop) -> None:
-    """Another merchant's site, SKU and card are as unknown as nobody's."""
+async def test_other_merchants_records_are_unknown(shop: Shop) -> None:
+    """Another merchant's site, SKU and card count as unknown."""
     account, _ = await stored_card(shop)
     assert await faults_of(shop, site_id=OTHER_SITE) == {"site": ["is unknown"]}
     assert await faults_of(shop, site_id="12x") == {"site": ["is unknown"]}
@@ -113,13 +113,13 @@ async def test_what_a_request_points_at_is_the_merchants(shop: Shop) -> None:
 
 
 async def test_all_faults_at_once(shop: Shop) -> None:
-    """An unknown site, an unknown token and missing URLs are named together."""
+    """An unknown site, an unknown token and missing URLs are reported together."""
     faults = await faults_of(shop, site_id=999, token=uuid4(), ipn_url=None, redirect_url=None)
     assert set(faults) == {"site", "token", "callback URL", "redirect URL"}
 
 
 async def test_urls_come_from_the_site(shop: Shop) -> None:
-    """The request's URLs come before the site's; a site without any makes them required."""
+    """The request's URLs replace the site's; without either they are required."""
     assert (await shop.intent()).ipn_url == "http://127.0.0.1:9/ipn"
     intent = await shop.intent(ipn_url=None, redirect_url=None)
     assert (intent.ipn_url, intent.redirect_url) == ("http://127.0.0.1:9/site-ipn", "http://127.0.0.1:9/site")
@@ -131,7 +131,7 @@ async def test_urls_come_from_the_site(shop: Shop) -> None:
 
 
 async def test_consumers_are_found_or_created(shop: Shop) -> None:
-    """The same external id is the same consumer; another merchant's is another one; without an id each is new."""
+    """An external ID is one consumer of one merchant; without an ID each consumer is new."""
     ids = [(await stored_card(shop))[1] for _ in range(2)]
     ids.append((await stored_card(shop, external_id="user-2"))[1])
     ids.append((await stored_card(shop, merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE))[1])
@@ -145,7 +145,7 @@ async def test_consumers_are_found_or_created(shop: Shop) -> None:
 
 
 async def test_a_consumer_by_the_gateways_id(shop: Shop) -> None:
-    """The gateway's id of a consumer finds it, with the merchant's own id; what it does not know is the merchant's."""
+    """The gateway's ID finds its consumer with the merchant's own ID; other IDs are the merchant's."""
     _, consumer = await stored_card(shop)
     paid = await shop.pay(consumer_id=consumer, external_id=consumer)
     assert paid.body["consumer"]["id"] == consumer
@@ -157,7 +157,7 @@ async def test_a_consumer_by_the_gateways_id(shop: Shop) -> None:
 
 
 async def test_the_first_payment_describes_a_consumer(shop: Shop) -> None:
-    """What later payments say of a consumer serves those payments only, and the first of a batch counts."""
+    """Later payments do not change a consumer's profile, and in a batch the first one counts."""
     await shop.pay(consumer={"firstName": "Jane", "email": "jane@example.com"})
     paid = await shop.pay(consumer={"firstName": "Janet"})
     assert paid.body["consumer"]["firstName"] == "Janet"
@@ -166,7 +166,7 @@ async def test_the_first_payment_describes_a_consumer(shop: Shop) -> None:
 
 
 async def test_a_declined_payment_leaves_a_consumer_and_no_card(shop: Shop) -> None:
-    """A declined new card leaves no account, nor is it the consumer's last."""
+    """A declined new card is not stored, and not the consumer's last."""
     shop.acquirer.plan(Plan(Declined("05")))
     paid = await shop.pay()
     assert paid.outcome == ("fail", "5005")
@@ -182,7 +182,7 @@ async def test_a_declined_payment_leaves_a_consumer_and_no_card(shop: Shop) -> N
 
 
 async def test_the_same_card_is_the_same_account(shop: Shop) -> None:
-    """One account per consumer and card number; a new expiry updates it and its sealed card."""
+    """A consumer has one stored card for a number; a new expiry updates it and its sealed card."""
     first, _ = await stored_card(shop)
     again, _ = await stored_card(shop, year=2033)
     other, _ = await stored_card(shop, number=OTHER_NUMBER)
@@ -195,8 +195,8 @@ async def test_the_same_card_is_the_same_account(shop: Shop) -> None:
     assert intent.card.card.number.reveal() == NUMBER
 
 
-async def test_paying_with_a_stored_card(shop: Shop) -> None:
-    """A stored card pays without security code, for its owner, with the agreement's id."""
+async def test_a_stored_card_pays_for_its_owner(shop: Shop) -> None:
+    """A stored card pays without a security code, for its owner, with its network transaction ID."""
     account, consumer = await stored_card(shop)
     paid = await shop.pay(account_id=account, external_id="somebody-else")
     assert paid.outcome == ("success", "0")
@@ -209,7 +209,7 @@ async def test_paying_with_a_stored_card(shop: Shop) -> None:
     assert await shop.value("select count(*) from consumer") == 1
 
 
-async def test_paying_as_a_consumer(shop: Shop) -> None:
+async def test_the_source_consumer_charges_the_last_card(shop: Shop) -> None:
     """The source `consumer` charges the card of the last successful payment."""
     await stored_card(shop)
     last, consumer = await stored_card(shop, number=OTHER_NUMBER)
@@ -222,15 +222,15 @@ async def test_paying_as_a_consumer(shop: Shop) -> None:
 
 @pytest.mark.parametrize("name", ["user-1", "c" + "0" * 24, "x"])
 async def test_only_the_gateways_ids_name_a_source(shop: Shop, name: str) -> None:
-    """A merchant's own consumer id is no payment source."""
+    """A merchant's own consumer ID is not a payment source."""
     await stored_card(shop)
     assert await faults_of(shop, source_consumer_id=name) == {
         "consumer of the source": ["is no consumer id of the gateway"]
     }
 
 
-async def test_a_stored_card_of_somebody_else(shop: Shop) -> None:
-    """With a stored card `consumer.id` names its owner, by either id, or the request is refused."""
+async def test_a_stored_card_pays_for_no_other_consumer(shop: Shop) -> None:
+    """With a stored card `consumer.id` is one of its owner's IDs, or the request is rejected."""
     account, consumer = await stored_card(shop)
     _, stranger = await stored_card(shop, external_id="user-2")
     for name in (consumer, "user-1"):
@@ -242,7 +242,7 @@ async def test_a_stored_card_of_somebody_else(shop: Shop) -> None:
 
 @pytest.mark.parametrize("by", ["account_id", "source_consumer_id"])
 async def test_a_disabled_card_is_refused(shop: Shop, by: str) -> None:
-    """A disabled card is `fail` 1020, recorded and told like any decline, and the acquirer is not asked."""
+    """A disabled card is `fail` 1020, recorded and reported like a decline, without an acquirer call."""
     account, consumer = await stored_card(shop)
     await shop.value("update account set disabled = true")
     source = {by: account if by == "account_id" else consumer}
@@ -254,8 +254,8 @@ async def test_a_disabled_card_is_refused(shop: Shop, by: str) -> None:
     assert await shop.value("select count(*) from event") == 2
 
 
-async def test_a_new_payment_with_a_disabled_card(shop: Shop) -> None:
-    """Who types the number of a disabled card pays, and the account stays disabled."""
+async def test_the_number_of_a_disabled_card_can_pay(shop: Shop) -> None:
+    """A payment with the number of a disabled card succeeds, and the stored card stays disabled."""
     await stored_card(shop)
     await shop.value("update account set disabled = true")
     assert (await shop.pay()).outcome == ("success", "0")
@@ -265,8 +265,8 @@ async def test_a_new_payment_with_a_disabled_card(shop: Shop) -> None:
 # Merchant accounts, and proofs from elsewhere
 
 
-async def test_a_named_merchant_account(shop: Shop) -> None:
-    """The acquirer is told the account that the request named, and no other acquirer is asked in its place."""
+async def test_a_named_account_is_used_alone(shop: Shop) -> None:
+    """The acquirer gets the named account, and no other acquirer is called instead."""
     first, second = ScriptedAcquirer(name="first"), ScriptedAcquirer(name="second")
     shop = open_shop(shop.parts.database, first, second)
     shop = replace(shop, parts=replace(shop.parts, mids={"shop-eu": "second"}, takes_test_mids=True))
@@ -278,8 +278,8 @@ async def test_a_named_merchant_account(shop: Shop) -> None:
     assert await faults_of(shop, mid="nobody") == {"acquirer account": ["is unknown"]}
 
 
-async def test_what_the_acquirer_is_told_of_a_proof(shop: Shop) -> None:
-    """A proof from elsewhere goes to the acquirer as it came and is stored nowhere; an exemption goes with it."""
+async def test_external_proofs_are_forwarded(shop: Shop) -> None:
+    """An external proof is sent unchanged and not stored; an exemption is sent too."""
     proof = Proof("05", "A" * 28, None, "2.2.0", is_external=True)
     external_authentication = ExternalAuthentication("Y", "05", proof, "moto")
     paid = await shop.pay(external_authentication=external_authentication, asks_authentication=True)
@@ -291,8 +291,8 @@ async def test_what_the_acquirer_is_told_of_a_proof(shop: Shop) -> None:
     assert (await shop.pay(external_authentication=ExternalAuthentication("U"))).outcome == ("fail", "1012")
 
 
-async def test_a_security_code_for_a_stored_card(shop: Shop) -> None:
-    """A fresh code goes to the acquirer with the stored card; a charge that the merchant starts carries none."""
+async def test_a_security_code_is_sent_with_a_stored_card(shop: Shop) -> None:
+    """A new code is sent with the stored card; merchant-initiated charges have none."""
     account, _ = await stored_card(shop)
     for initiator, code in (("customer", "123"), ("merchant", None)):
         source = {"source_kind": "paymentAccountIdWithCvv", "account_id": account, "cvv": "123"}
@@ -304,8 +304,8 @@ async def test_a_security_code_for_a_stored_card(shop: Shop) -> None:
 # Who initiates
 
 
-async def test_merchant_initiated_charges(shop: Shop) -> None:
-    """A merchant may initiate on a stored card with an agreement: no security code, no redirect, the agreement's id."""
+async def test_a_merchant_can_charge_by_agreement(shop: Shop) -> None:
+    """A merchant-initiated charge has an agreement: no security code, no redirect, its network transaction ID."""
     account, consumer = await stored_card(shop)
     for source in ({"account_id": account}, {"source_consumer_id": consumer}):
         intent = await shop.intent(**source, initiator="merchant", asks_authentication=True)
@@ -316,8 +316,8 @@ async def test_merchant_initiated_charges(shop: Shop) -> None:
         assert asked.network_transaction_id
 
 
-async def test_merchant_initiated_without_agreement(shop: Shop) -> None:
-    """Without an earlier payment by the customer a merchant cannot initiate."""
+async def test_a_merchant_cannot_charge_without_agreement(shop: Shop) -> None:
+    """Without an earlier payment by the consumer a merchant-initiated charge is rejected."""
     assert set(await faults_of(shop, initiator="merchant")) == {"initiator"}
     token = await shop.tokenize()
     assert set(await faults_of(shop, initiator="merchant", token=token)) == {"initiator"}
@@ -334,8 +334,8 @@ async def test_merchant_initiated_without_agreement(shop: Shop) -> None:
         ({"sku_name": "MONTHLY"}, "recurring"),
     ],
 )
-async def test_reasons(shop: Shop, changes: Any, reason: str) -> None:
-    """What begins a subscription is recurring, all else of the customer is one click."""
+async def test_the_reason_follows_the_schedule(shop: Shop, changes: Any, reason: str) -> None:
+    """A payment that starts a subscription is recurring, every other one by the consumer is one-click."""
     assert (await shop.intent(**changes)).reason == reason
 
 
@@ -350,7 +350,7 @@ async def test_reasons(shop: Shop, changes: Any, reason: str) -> None:
         ("when_asked", False, True, False, False),
     ],
 )
-async def test_who_is_authenticated(
+async def test_the_request_or_the_site_decides_authentication(
     shop: Shop,
     rule: str,
     *,
@@ -359,7 +359,7 @@ async def test_who_is_authenticated(
     authenticates: bool,
     redirects: bool,
 ) -> None:
-    """By the request, by a rule of the site; a stored card is redirected only when the request asks for it."""
+    """A stored card is redirected only if the request asks for it; other sources also by the site's rule."""
     account, _ = await stored_card(shop)
     await shop.value("update site set three_ds = $1::text::three_ds_rule", rule)
     shop = await shop.forget_catalog()
@@ -368,8 +368,8 @@ async def test_who_is_authenticated(
     assert (intent.asks_authentication, intent.may_redirect) == (authenticates, redirects)
 
 
-async def test_a_soft_decline_of_a_stored_card(shop: Shop) -> None:
-    """A stored card that the issuer wants authenticated fails with 1012, with what the issuer said kept."""
+async def test_a_soft_decline_of_a_stored_card_fails(shop: Shop) -> None:
+    """It fails with 1012, and the issuer's codes are stored."""
     account, _ = await stored_card(shop)
     shop.acquirer.plan(Plan(Declined("1A", "05")))
     paid = await shop.pay(account_id=account)
@@ -378,16 +378,16 @@ async def test_a_soft_decline_of_a_stored_card(shop: Shop) -> None:
     assert tuple(row) == ("1A", "05")
 
 
-async def test_no_route(shop: Shop) -> None:
-    """Without an acquirer a payment is `fail` 1030, recorded and told."""
+async def test_without_acquirers_a_payment_fails(shop: Shop) -> None:
+    """Without an acquirer a payment is `fail` 1030, recorded and reported."""
     bare = replace(shop, parts=replace(shop.parts, acquirers={}))
     paid = await bare.pay()
     assert paid.outcome == ("fail", "1030")
     assert await shop.value("select count(*) from event") == 1
 
 
-async def test_the_next_route(shop: Shop) -> None:
-    """What surely never left goes to the next acquirer under a reference of its own, then it is `fail` 1040."""
+async def test_an_unsent_payment_goes_to_the_next_acquirer(shop: Shop) -> None:
+    """It gets a new reference there; after the last acquirer it is `fail` 1040."""
     first, second = ScriptedAcquirer(name="first"), ScriptedAcquirer(name="second")
     shop = open_shop(shop.parts.database, first, second)
     first.plan(Plan(not_sent=True), Plan(not_sent=True))
@@ -400,8 +400,8 @@ async def test_the_next_route(shop: Shop) -> None:
     assert (await shop.pay()).outcome == ("fail", "1040")
 
 
-async def test_what_the_acquirer_is_told(shop: Shop) -> None:
-    """The authorization bears the committed reference, the sum, the card and who pays from where."""
+async def test_the_authorization_has_the_committed_facts(shop: Shop) -> None:
+    """The authorization has the committed reference, the amount, the card and the consumer's address."""
     paid = await shop.pay(emulate_code="5051")
     [asked] = shop.acquirer.asked
     assert asked.reference == f"{paid.transaction_id}-1"
@@ -411,7 +411,7 @@ async def test_what_the_acquirer_is_told(shop: Shop) -> None:
 
 
 async def test_a_payment_is_read_as_it_was_written(shop: Shop) -> None:
-    """What is stored of a payment is what was built, to the last field."""
+    """A stored payment equals the built one in every field."""
     stored = await shop.begin(
         prices=(price(1999), price(999, "1m", repeat=12)), metadata='{"b": [1.50, {}], "a": "ß"}', emulate_code="0000"
     )

@@ -1,4 +1,4 @@
-"""The purchase of a payment page: one order, tried until one try succeeds, and charged once."""
+"""Tries on a payment page: one order, tried until one try succeeds, charged once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PAGE = 777
 
 
 async def attempt(shop: Shop, try_number: int, **changes: Any) -> Paid:
-    """Try to pay the page."""
+    """Try to pay on the page."""
     intent = await shop.intent(**changes, page_try=PageTry(PAGE, try_number))
     return Paid(await charge(shop.parts.charging, intent))
 
 
 async def test_a_declined_page_is_tried_again(shop: Shop) -> None:
-    """The next card is another transaction of the same order, and answers for the order from then on."""
+    """The next card is another transaction of the same order, and the order shows it from then on."""
     shop.acquirer.plan(Plan(Declined("51")))
     first = await attempt(shop, 1)
     second = await attempt(shop, 2, number="4111111111111111")
@@ -36,7 +36,7 @@ async def test_a_declined_page_is_tried_again(shop: Shop) -> None:
 
 @pytest.mark.parametrize("numbers", [(1, 1), (1, 2)], ids=["the same form", "a later form"])
 async def test_tries_at_once_are_one(shop: Shop, other_process: Shop, numbers: tuple[int, int]) -> None:
-    """However many forms are sent at once, in one process or two, one is charged, and all see its result."""
+    """Of concurrent forms in one process or two, one is charged, and all get its result."""
     tries = [attempt(one, number) for number in numbers for one in (shop, shop, other_process)]
     answers = await all_at_once(*tries)
     assert {answer.transaction_id for answer in answers} == {answers[0].transaction_id}
@@ -46,7 +46,7 @@ async def test_tries_at_once_are_one(shop: Shop, other_process: Shop, numbers: t
 
 
 async def test_a_form_that_was_sent_twice_is_no_second_try(shop: Shop) -> None:
-    """A form that comes again after its card was declined gets that result, and another card in it is not charged."""
+    """A repeated form gets its first result, and another card in it is not charged."""
     shop.acquirer.plan(Plan(Declined("05")))
     first = await attempt(shop, 1)
     again = await attempt(shop, 1, number="4111111111111111")
@@ -55,8 +55,8 @@ async def test_a_form_that_was_sent_twice_is_no_second_try(shop: Shop) -> None:
     assert len(shop.acquirer.asked) == 1
 
 
-async def test_an_open_try_stands_before_the_next(shop: Shop) -> None:
-    """While the outcome of a try is unknown nothing else is charged for its page."""
+async def test_an_open_try_prevents_the_next(shop: Shop) -> None:
+    """While the outcome of a try is unknown, nothing else is charged for its page."""
     shop.acquirer.plan(Plan(lost="answer"))
     first = await attempt(shop, 1)
     second = await attempt(shop, 2, number="4111111111111111")
@@ -65,8 +65,8 @@ async def test_an_open_try_stands_before_the_next(shop: Shop) -> None:
     assert len(shop.acquirer.asked) == 1
 
 
-async def test_the_try_that_succeeded_is_credited(shop: Shop) -> None:
-    """A credit names the try that was paid; one that failed has nothing to give back."""
+async def test_only_the_successful_try_is_refunded(shop: Shop) -> None:
+    """A refund names the successful try; a failed one has nothing to refund."""
     shop.acquirer.plan(Plan(Declined("51")))
     first = await attempt(shop, 1)
     second = await attempt(shop, 2, number="4111111111111111")

@@ -1,4 +1,4 @@
-"""An approval of part of the amount is no approval: it is given back, and declined as 5010 (behaviour, section 3)."""
+"""Approvals of part of the amount: reversed and declined as 5010."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tollhouse.payments.model import AttemptState, Status
 PART = Approved("A1", "N1", response_code="10")
 
 
-async def test_it_is_reversed_and_declined(shop: Shop) -> None:
-    """The acquirer takes it back before the merchant hears of a decline."""
+async def test_a_partial_approval_is_reversed_and_declined(shop: Shop) -> None:
+    """The acquirer reverses it before the merchant gets the decline."""
     shop.acquirer.plan(Plan(PART))
     paid = await shop.pay()
 
@@ -21,8 +21,8 @@ async def test_it_is_reversed_and_declined(shop: Shop) -> None:
     assert shop.acquirer.charged == []
 
 
-async def test_it_is_open_until_it_is_reversed(shop: Shop) -> None:
-    """While nobody knows whether it was taken back the payment is pending, and the resolver ends it."""
+async def test_a_partial_approval_is_open_until_it_is_reversed(shop: Shop) -> None:
+    """Until the reversal is acknowledged the payment is pending, and the resolver ends it."""
     shop.acquirer.plan(Plan(PART))
     shop.acquirer.find(Unknown("no answer"))
     paid = await shop.pay()
@@ -33,8 +33,8 @@ async def test_it_is_open_until_it_is_reversed(shop: Shop) -> None:
     assert shop.acquirer.charged == []
 
 
-async def test_a_crash_in_between(shop: Shop) -> None:
-    """Who died before the reversal is followed by the resolver, who finds the part and gives it back."""
+async def test_the_resolver_reverses_a_partial_approval(shop: Shop) -> None:
+    """After a crash before the reversal, the resolver finds the partial approval and reverses it."""
     payment = await shop.begin(outcome=PART)
     shop.acquirer.books[payment.attempt.reference] = PART
 

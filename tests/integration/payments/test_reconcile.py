@@ -1,4 +1,4 @@
-"""Finding out what became of a payment whose outcome nobody wrote down."""
+"""Resolving attempts with unknown outcomes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tollhouse.worker.payments import resolve_due, reverse_due
 
 
 async def lost(shop: Shop, *, answer: bool = True, outcome: Any = None) -> Payment:
-    """Pay, and have the network swallow the answer, or the request."""
+    """Pay, and drop the response or the request in the network."""
     shop.acquirer.plan(Plan(outcome, lost="answer" if answer else "request"))
     paid = await shop.pay(claim=claim("r1"))
     assert paid.outcome == ("pending", "0")
@@ -29,7 +29,7 @@ async def lost(shop: Shop, *, answer: bool = True, outcome: Any = None) -> Payme
 
 
 async def age(shop: Shop, seconds: float) -> None:
-    """Let attempts be older than they are, and due."""
+    """Make attempts older, and due."""
     await shop.value(
         """
         update open_attempt set sent_at = sent_at - $1::interval, resolve_at = now() - interval '1s'
@@ -40,7 +40,7 @@ async def age(shop: Shop, seconds: float) -> None:
 
 
 async def events(shop: Shop) -> list[str]:
-    """Return the statuses of the events there are."""
+    """Return the statuses of all events."""
     return [row["status"] for row in await shop.fetch("select status from event order by position")]
 
 
@@ -51,8 +51,8 @@ async def events(shop: Shop) -> list[str]:
     ("booked", "status", "code"),
     [(approve("x"), "success", "0"), (Declined("51"), "fail", "5051"), (Reversed(), "fail", "1041")],
 )
-async def test_a_crash_is_settled_by_asking(shop: Shop, booked: Any, status: str, code: str) -> None:
-    """An attempt left in flight is settled by what the acquirer says of its reference, with card, event and answer."""
+async def test_a_crash_is_resolved_by_an_inquiry(shop: Shop, booked: Any, status: str, code: str) -> None:
+    """An attempt left in flight is finished by an inquiry, with card, event and response."""
     payment = await shop.begin(claim=claim("r1"))
     shop.acquirer.books[payment.attempt.reference] = booked
     settled = await shop.resolve(payment.transaction_id)
@@ -62,8 +62,8 @@ async def test_a_crash_is_settled_by_asking(shop: Shop, booked: Any, status: str
     assert shop.acquirer.count("authorize") == 1
 
 
-async def test_nothing_is_believed_lost_too_early(shop: Shop) -> None:
-    """That the acquirer knows nothing proves something only after its greatest delay."""
+async def test_an_unknown_reference_counts_only_after_the_longest_delay(shop: Shop) -> None:
+    """That the acquirer does not know a reference is certain only after its longest delay."""
     payment = await shop.begin()
     shop.acquirer.longest_delay_seconds = 40
     assert (await shop.resolve(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT
@@ -76,7 +76,7 @@ async def test_nothing_is_believed_lost_too_early(shop: Shop) -> None:
     assert await events(shop) == ["fail"]
 
 
-async def test_a_late_request_within_the_delay(shop: Shop) -> None:
+async def test_a_delayed_request_is_found(shop: Shop) -> None:
     """A request that the acquirer processes late is found by a later inquiry."""
     shop.acquirer.longest_delay_seconds = 40
     shop.acquirer.plan(Plan(late=True))
@@ -90,8 +90,8 @@ async def test_a_late_request_within_the_delay(shop: Shop) -> None:
 # Unknown
 
 
-async def test_a_lost_answer_is_found_out(shop: Shop) -> None:
-    """The client gets pending, the resolver the truth, and the event tells it; the recorded answer stays pending."""
+async def test_a_lost_response_is_resolved(shop: Shop) -> None:
+    """The client gets `pending`, the event the outcome; the recorded response stays `pending`."""
     payment = await lost(shop)
     assert payment.attempt.state is AttemptState.UNKNOWN
     assert await events(shop) == []
@@ -100,15 +100,15 @@ async def test_a_lost_answer_is_found_out(shop: Shop) -> None:
     assert (await shop.pay(claim=claim("r1"))).outcome == ("pending", "0")
 
 
-async def test_a_lost_request_fails_in_the_end(shop: Shop) -> None:
+async def test_a_lost_request_fails(shop: Shop) -> None:
     """A request that never arrived is `fail` 1040 and is not sent again."""
     payment = await lost(shop, answer=False)
     settled = await shop.resolve(payment.transaction_id)
     assert (settled.code, shop.acquirer.count("authorize"), shop.acquirer.charged) == ("1040", 1, [])
 
 
-async def test_unknown_is_asked_about_again_and_again(shop: Shop) -> None:
-    """After 2 s, then 10 s, 60 s and every five minutes an open outcome is asked about again."""
+async def test_unknown_outcomes_are_queried_at_growing_intervals(shop: Shop) -> None:
+    """An open outcome is queried after 2 s, then 10 s, 60 s and every five minutes."""
     payment = await lost(shop)
     shop.acquirer.find(Unknown("silence"), NotSent("refused"), Unknown("silence"), Unknown("silence"))
     pauses = []
@@ -123,8 +123,8 @@ async def test_unknown_is_asked_about_again_and_again(shop: Shop) -> None:
     assert [choose_inquiry_interval(n) for n in range(5)] == [10, 60, 300, 300, 300]
 
 
-async def test_unknown_is_reversed_after_patience(shop: Shop) -> None:
-    """Without an answer for a quarter of an hour the attempt is reversed, repeatedly until that is acknowledged."""
+async def test_an_unknown_outcome_is_reversed_after_the_time_out(shop: Shop) -> None:
+    """Without a response for 15 minutes the attempt is reversed, repeatedly until acknowledged."""
     payment = await lost(shop)
     await age(shop, PATIENT.reversal + 1)
     shop.acquirer.find(Unknown("silence"), Unknown("silence"), NotSent("refused"), Reversed())
@@ -136,16 +136,16 @@ async def test_unknown_is_reversed_after_patience(shop: Shop) -> None:
     assert await events(shop) == ["fail"]
 
 
-async def test_an_approval_found_late_is_taken(shop: Shop) -> None:
-    """Past the time for reversal an explicit answer still counts: nothing is reversed that is known."""
+async def test_an_approval_after_the_time_out_counts(shop: Shop) -> None:
+    """An explicit response after the time for reversal still counts, and nothing is reversed."""
     payment = await lost(shop)
     await age(shop, PATIENT.reversal + 1)
     assert (await shop.resolve(payment.transaction_id)).status is Status.SUCCESS
     assert shop.acquirer.count("reverse") == 0
 
 
-async def test_an_acquirer_that_cannot_be_asked(shop: Shop) -> None:
-    """Where there is no inquiry the attempt is reversed at once."""
+async def test_without_inquiries_the_attempt_is_reversed(shop: Shop) -> None:
+    """If the acquirer has no inquiries, the attempt is reversed at once."""
     shop.acquirer.resolves_by = "reverse"
     payment = await lost(shop)
     settled = await shop.resolve(payment.transaction_id)
@@ -154,7 +154,7 @@ async def test_an_acquirer_that_cannot_be_asked(shop: Shop) -> None:
 
 
 async def test_a_late_approval_never_revives(shop: Shop) -> None:
-    """When the answer comes after the reversal, the client and the books say reversed, and there is one event."""
+    """After a reversal a late response changes neither client, ledger nor event."""
     shop.acquirer.resolves_by = "reverse"
     held, paying = await shop.start(claim=claim("r1"))
     transaction_id = await shop.value("select transaction_id from transaction")
@@ -173,8 +173,8 @@ async def test_a_late_approval_never_revives(shop: Shop) -> None:
 # Races
 
 
-async def test_the_answer_and_the_resolver_race(shop: Shop) -> None:
-    """When answer and inquiry come at the same time, one is written and both tell the same."""
+async def test_the_response_and_the_inquiry_agree(shop: Shop) -> None:
+    """If response and inquiry arrive at the same time, one is written and both return it."""
     for _ in range(10):
         held, paying = await shop.start()
         reference = shop.acquirer.asked[-1].reference
@@ -189,8 +189,8 @@ async def test_the_answer_and_the_resolver_race(shop: Shop) -> None:
     assert await events(shop) == ["success"] * 10
 
 
-async def test_contradicting_answers(shop: Shop) -> None:
-    """An acquirer that answers twice, and not the same, is believed once."""
+async def test_of_contradicting_responses_the_first_counts(shop: Shop) -> None:
+    """If an acquirer sends two different responses, the first counts."""
     held, paying = await shop.start(outcome=Declined("05"))
     transaction_id = int(shop.acquirer.asked[-1].reference.partition("-")[0])
     shop.acquirer.find(approve("x"))
@@ -200,8 +200,8 @@ async def test_contradicting_answers(shop: Shop) -> None:
     assert await events(shop) == ["success"]
 
 
-async def test_two_resolvers_at_once(shop: Shop, other_process: Shop) -> None:
-    """Any number of resolvers in two processes settle a payment once."""
+async def test_concurrent_resolvers_finish_a_payment_once(shop: Shop, other_process: Shop) -> None:
+    """Several resolvers in two processes finish a payment once."""
     payment = await lost(shop)
     both = (shop, other_process)
     work = [
@@ -214,7 +214,7 @@ async def test_two_resolvers_at_once(shop: Shop, other_process: Shop) -> None:
 
 
 async def test_a_due_attempt_is_leased_once(shop: Shop, other_process: Shop) -> None:
-    """What is due is taken by one resolver, which has it until its lease ends; what is not due is left alone."""
+    """One resolver leases a due attempt until its lease ends; others are not leased before they are due."""
     for n in range(5):
         shop.acquirer.plan(Plan(lost="answer"))
         await shop.pay(metadata=f'{{"n": {n}}}')
@@ -229,8 +229,8 @@ async def test_a_due_attempt_is_leased_once(shop: Shop, other_process: Shop) -> 
     assert await lease_due(shop.parts.attempts, limit=10, lease_seconds=60) == []
 
 
-async def test_the_worker_settles_everything_that_is_due(shop: Shop) -> None:
-    """One look of the worker settles more than a batch, and one that cannot be settled holds up no other."""
+async def test_the_worker_resolves_everything_that_is_due(shop: Shop) -> None:
+    """One run resolves more than a batch, and a failing attempt delays no other."""
     for n in range(53):
         shop.acquirer.plan(Plan(lost="answer"))
         await shop.pay(metadata=f'{{"n": {n}}}', external_id=f"user-{n % 7}")
@@ -243,8 +243,8 @@ async def test_the_worker_settles_everything_that_is_due(shop: Shop) -> None:
     assert len(await events(shop)) == 51
 
 
-async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
-    """Nobody may say what an acquirer did that cannot be asked any more: the payment stays open until it can be."""
+async def test_an_attempt_waits_for_its_acquirer(shop: Shop) -> None:
+    """An attempt at an acquirer that is not configured stays open until it is."""
     payment = await lost(shop)
     without = replace(shop, parts=replace(shop.parts, acquirers={}))
     assert (await without.resolve(payment.transaction_id)).status is Status.PENDING
@@ -252,15 +252,15 @@ async def test_an_acquirer_that_is_not_configured(shop: Shop) -> None:
 
 
 async def test_a_crash_before_a_payment_without_route_was_refused(shop: Shop) -> None:
-    """A payment that no acquirer was chosen for ends as it would have: `fail` 1030."""
+    """A payment without an acquirer ends as `fail` 1030, also after a crash."""
     payment = await shop.begin()
     await shop.value("update open_attempt set acquirer = 'none'")
     settled = await shop.resolve(payment.transaction_id)
     assert (settled.code, await events(shop)) == ("1030", ["fail"])
 
 
-async def test_a_final_payment_is_left_alone(shop: Shop) -> None:
-    """Nobody asks about what is settled, nor about what is not there."""
+async def test_a_final_payment_is_not_queried(shop: Shop) -> None:
+    """Finished and unknown payments are not queried."""
     paid = await shop.pay()
     await shop.resolve(paid.transaction_id)
     await resolve_attempt(shop.parts.attempts, merchant_id=1, transaction_id=1)
@@ -269,7 +269,7 @@ async def test_a_final_payment_is_left_alone(shop: Shop) -> None:
 
 
 async def test_an_attempt_that_is_still_asked_for_is_not_due(shop: Shop) -> None:
-    """The resolver takes nothing before the acquirer's time-out and a margin have passed."""
+    """An attempt is not due before the acquirer's time-out and a margin have passed."""
     shop.acquirer.timeout_seconds = 30
     held, paying = await shop.start()
     left = await shop.value("select extract(epoch from resolve_at - now()) from attempt")
@@ -282,8 +282,8 @@ async def test_an_attempt_that_is_still_asked_for_is_not_due(shop: Shop) -> None
 # Slow and silent acquirers
 
 
-async def test_a_slow_acquirer(shop: Shop) -> None:
-    """The client gets pending in time, the payment goes on, and the event tells its end."""
+async def test_a_slow_payment_is_pending(shop: Shop) -> None:
+    """The client gets `pending` in time, the payment continues, and the event reports its outcome."""
     held, paying = await shop.hasty.start(claim=claim("r1"))
     paid = await paying
     assert paid.outcome == ("pending", "0")
@@ -294,8 +294,8 @@ async def test_a_slow_acquirer(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("plan", [Plan(not_sent=True)])
-async def test_a_refusing_acquirer(shop: Shop, plan: Plan) -> None:
-    """An acquirer that surely did not get the request is `fail` 1040 at once."""
+async def test_an_unsent_payment_fails_at_once(shop: Shop, plan: Plan) -> None:
+    """A payment that the acquirer certainly did not get is `fail` 1040 at once."""
     shop.acquirer.plan(plan)
     paid = await shop.pay()
     assert paid.outcome == ("fail", "1040")
@@ -303,8 +303,8 @@ async def test_a_refusing_acquirer(shop: Shop, plan: Plan) -> None:
     assert await events(shop) == ["fail"]
 
 
-async def test_a_connector_that_breaks(shop: Shop) -> None:
-    """A defect in a connector is no answer: the client hears of a defect, and the resolver finds out."""
+async def test_a_defect_in_a_connector_leaves_the_payment_open(shop: Shop) -> None:
+    """The client gets an internal error, and the resolver determines the outcome."""
     shop.acquirer.plan(Plan(error=RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
         await shop.pay(claim=claim("r1"))
@@ -314,7 +314,7 @@ async def test_a_connector_that_breaks(shop: Shop) -> None:
 
 
 async def test_no_connection_is_held_while_the_acquirer_is_asked(shop: Shop, database_dsn: str) -> None:
-    """With a single connection twenty payments wait for the acquirer while another one is written and read."""
+    """With a single connection twenty payments wait for the acquirer while another is written and read."""
     database = await Database.connect(database_dsn, schema="gateway", max_size=1)
     single = open_shop(database, shop.acquirer)
     started = [await single.start(metadata=f'{{"n": {n}}}') for n in range(20)]
@@ -329,7 +329,7 @@ async def test_no_connection_is_held_while_the_acquirer_is_asked(shop: Shop, dat
 
 
 async def test_inquiries_hold_no_connection_either(shop: Shop, database_dsn: str) -> None:
-    """While a resolver waits for an acquirer, its connection serves others."""
+    """While a resolver waits for an acquirer, its connection is free."""
     payment = await lost(shop)
     gate = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""The same request again: its first answer, byte for byte, for ever."""
+"""Repeated requests: the first response, byte for byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER_DIGEST = b"o" * 32
 
 
 async def test_a_repeat_gets_the_first_answer(shop: Shop, other_process: Shop) -> None:
-    """A repeat gets the bytes of the first answer, in this process and in another, and nothing is charged."""
+    """A repeat gets the bytes of the first response in any process, and nothing is charged."""
     first = await shop.pay(claim=claim("r1"))
     for each in (shop, other_process):
         again = await each.pay(claim=claim("r1"))
@@ -29,7 +29,7 @@ async def test_a_repeat_gets_the_first_answer(shop: Shop, other_process: Shop) -
 
 
 async def test_a_declined_payment_is_replayed(shop: Shop) -> None:
-    """A decline is an answer like any other and is not tried again under its request id."""
+    """A decline is replayed and not tried again under its idempotency key."""
     shop.acquirer.plan(Plan(Declined("51")))
     first = await shop.pay(claim=claim("r1"))
     again = await shop.pay(claim=claim("r1"))
@@ -38,7 +38,7 @@ async def test_a_declined_payment_is_replayed(shop: Shop) -> None:
 
 
 async def test_another_body_is_refused(shop: Shop, other_process: Shop) -> None:
-    """A request id with another body is refused, at once and later, here and elsewhere."""
+    """An idempotency key with another body is rejected, at once and later, in any process."""
     held, first = await shop.start(claim=claim("r1"))
     for each in (shop, other_process):
         with pytest.raises(RequestIdReused):
@@ -51,7 +51,7 @@ async def test_another_body_is_refused(shop: Shop, other_process: Shop) -> None:
 
 
 async def test_twenty_repeats_at_once_in_two_processes(shop: Shop, other_process: Shop) -> None:
-    """Equal requests at once in two processes are charged once and answered alike."""
+    """Equal concurrent requests in two processes are charged once and get the same response."""
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(claim=claim("r1")) for n in range(20)]
     replies = await all_at_once(*(charge(shops[n % 2].parts.charging, intent) for n, intent in enumerate(intents)))
@@ -62,7 +62,7 @@ async def test_twenty_repeats_at_once_in_two_processes(shop: Shop, other_process
 
 
 async def test_a_repeat_waits_for_the_first(shop: Shop, other_process: Shop) -> None:
-    """While the first request runs, its repeats wait, and get its answer."""
+    """While the first request runs, repeats wait for its response."""
     held, first = await shop.start(claim=claim("r1"))
     paying = [first, *(asyncio.create_task(each.pay(claim=claim("r1"))) for each in (shop, other_process))]
     await asyncio.sleep(0.05)
@@ -72,14 +72,14 @@ async def test_a_repeat_waits_for_the_first(shop: Shop, other_process: Shop) -> 
 
 
 async def test_a_repeat_does_not_wait_for_ever(shop: Shop, other_process: Shop) -> None:
-    """A repeat whose first request gives no answer in time is told to come again."""
+    """A repeat gets an error after a time-out if the first request has no response by then."""
     await shop.begin(claim=claim("r1"))
     with pytest.raises(RequestInProgress):
         await other_process.hasty.pay(claim=claim("r1"))
 
 
-async def test_the_client_that_goes_away(shop: Shop) -> None:
-    """When the client goes, the payment goes on, whoever waits with it gets its answer, and so do later repeats."""
+async def test_a_disconnect_does_not_stop_the_payment(shop: Shop) -> None:
+    """After a disconnect the payment continues, and waiting and later repeats get its response."""
     held, first = await shop.start(claim=claim("r1"))
     second = asyncio.create_task(shop.pay(claim=claim("r1")))
     await asyncio.sleep(0.02)
@@ -94,8 +94,8 @@ async def test_the_client_that_goes_away(shop: Shop) -> None:
     assert shop.parts.running.find(claim("r1")) is None
 
 
-async def test_the_client_without_a_request_id_that_goes_away(shop: Shop) -> None:
-    """A payment without request id is finished too when its client goes."""
+async def test_a_disconnect_without_key_does_not_stop_the_payment(shop: Shop) -> None:
+    """A payment without an idempotency key finishes after a disconnect too."""
     held, first = await shop.start()
     first.cancel()
     held.set()
@@ -104,7 +104,7 @@ async def test_the_client_without_a_request_id_that_goes_away(shop: Shop) -> Non
 
 
 async def test_request_ids_belong_to_a_merchant(shop: Shop) -> None:
-    """Two merchants may use the same request id."""
+    """Two merchants may use the same idempotency key."""
     await shop.pay(claim=claim("r1"))
     other = claim("r1", digest=OTHER_DIGEST, merchant_id=2)
     paid = await shop.pay(claim=other, merchant_id=2, site_id=200)
@@ -113,7 +113,7 @@ async def test_request_ids_belong_to_a_merchant(shop: Shop) -> None:
 
 
 async def test_a_released_request_id_is_free(shop: Shop) -> None:
-    """A request id whose token was gone may be used again, with another body."""
+    """The key of a request with a used token can be used again, with another body."""
     token = await shop.tokenize()
     intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
@@ -123,8 +123,8 @@ async def test_a_released_request_id_is_free(shop: Shop) -> None:
     assert (await shop.pay(claim=claim("r1", digest=OTHER_DIGEST))).outcome == ("success", "0")
 
 
-async def test_who_waits_for_a_released_request_id(shop: Shop, other_process: Shop) -> None:
-    """When the holder of a request id loses its token, whoever waited with the same token is told the same."""
+async def test_a_repeat_of_a_used_token_is_rejected_too(shop: Shop, other_process: Shop) -> None:
+    """If the first request fails for its used token, a waiting repeat gets the same error."""
     token = await shop.tokenize()
     shops = (shop, other_process)
     intents = [await shops[n % 2].intent(token=token, claim=claim("r1")) for n in range(6)]
@@ -134,7 +134,7 @@ async def test_who_waits_for_a_released_request_id(shop: Shop, other_process: Sh
 
 
 async def test_a_pending_answer_is_replayed_as_pending(shop: Shop) -> None:
-    """What was answered stays the answer, also when the payment has ended since."""
+    """A recorded `pending` is replayed, also after the payment has finished."""
     held = asyncio.Event()
     shop.acquirer.plan(Plan(hold=held))
     first = await shop.hasty.pay(claim=claim("r1"))
@@ -148,7 +148,7 @@ async def test_a_pending_answer_is_replayed_as_pending(shop: Shop) -> None:
 
 
 async def test_the_resolver_records_the_answer(shop: Shop) -> None:
-    """When the process died before it answered, the repeat gets what the resolver found out."""
+    """After a crash before the response, the repeat gets the outcome from the resolver."""
     payment = await shop.begin(claim=claim("r1"))
     shop.acquirer.books[payment.attempt.reference] = Declined("05")
     await shop.resolve(payment.transaction_id)
@@ -157,15 +157,15 @@ async def test_the_resolver_records_the_answer(shop: Shop) -> None:
 
 
 async def test_a_request_that_was_never_committed_leaves_its_id_free(shop: Shop) -> None:
-    """After a failure before the commit the same request id is charged as if it were new."""
+    """After a failure before the commit the same key is charged as a new one."""
     spoilt = await shop.intent(claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
         await charge(shop.parts.charging, spoilt)
     assert (await shop.pay(claim=claim("r1"))).outcome == ("success", "0")
 
 
-async def test_a_database_that_went_away_before_the_end(shop: Shop) -> None:
-    """When the outcome cannot be written the client hears of it, and its repeat gets the outcome in the end."""
+async def test_an_unwritten_outcome_is_unavailable(shop: Shop) -> None:
+    """If the outcome cannot be written, the client gets an error, and its repeat later the outcome."""
 
     class Broken:
         async def submit(self, _: object) -> bool:

@@ -1,4 +1,4 @@
-"""Challenges: the RReq decides, whatever the browser does, and every race has one winner."""
+"""Challenges: the RReq decides, independent of the browser, and every race has one winner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDS = [("pass", "success", "0"), ("fail", "fail", "1010"), ("cancel", "fail", "
 
 
 def way_back(answer: Answer) -> dict[str, str]:
-    """Return what the merchant reads in the address to which the browser is sent."""
+    """Return the parameters of the URL to which the browser is sent."""
     assert answer.status == 303, answer.text
     parts = urlsplit(answer.headers["Location"])
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == REDIRECT_URL.partition("?")[0]
@@ -32,12 +32,12 @@ def way_back(answer: Answer) -> dict[str, str]:
 
 
 async def count_journal(world: World) -> int:
-    """Count the authorizations that reached the issuer."""
+    """Count the authorizations at the issuer."""
     return len(await world.fetch("select from simulator.journal"))
 
 
-async def test_a_passed_challenge_in_a_browser(world: World) -> None:
-    """Page, bank, code, and back: the payment is approved with its proof, and the shop reads is_approved=1."""
+async def test_a_passed_challenge_is_approved(world: World) -> None:
+    """In a browser: page, ACS, code, and return. The payment has its proof, and the shop gets is_approved=1."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     returned = await world.come_back(page)
@@ -55,8 +55,8 @@ async def test_a_passed_challenge_in_a_browser(world: World) -> None:
     assert len(await world.fetch("select from event")) == 1
 
 
-async def test_wrong_codes_in_a_browser(world: World) -> None:
-    """Three wrong codes end at the shop with is_approved=0 and code 1010; nothing was asked of the issuer."""
+async def test_three_wrong_codes_fail(world: World) -> None:
+    """After three wrong codes the shop gets is_approved=0 and code 1010, and the issuer was not called."""
     answer = await world.pay("challenge")
     returned = await world.come_back(await world.challenge(answer), code="000000")
     assert way_back(await world.get(returned.headers["Location"]))["is_approved"] == "0"
@@ -66,8 +66,10 @@ async def test_wrong_codes_in_a_browser(world: World) -> None:
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["asked at once", "asked by the page"])
 @pytest.mark.parametrize(("result", "status", "code"), ENDS)
-async def test_the_end_of_a_challenge(world: World, result: str, status: str, code: str, *, at_once: bool) -> None:
-    """Every end of a challenge ends the payment although no browser comes back."""
+async def test_every_end_of_a_challenge_ends_the_payment(
+    world: World, result: str, status: str, code: str, *, at_once: bool
+) -> None:
+    """Every end of a challenge ends the payment without a browser."""
     answer = await world.pay("challenge", browser=at_once)
     page = await world.challenge(answer)
     await world.get(page)
@@ -93,8 +95,8 @@ async def test_the_end_of_a_challenge(world: World, result: str, status: str, co
         ("challenge_51", "fail", None),
     ],
 )
-async def test_the_page_asks_the_directory(world: World, card: str, status: str, code: str | None) -> None:
-    """Our page collects the browser's data, sends the AReq, and ends at the shop where nobody is challenged."""
+async def test_the_page_sends_the_areq(world: World, card: str, status: str, code: str | None) -> None:
+    """Our page collects browser data, sends the AReq, and redirects to the shop without a challenge."""
     answer = await world.pay(card)
     page = await world.challenge(answer)
     if card == "challenge_51":
@@ -106,8 +108,8 @@ async def test_the_page_asks_the_directory(world: World, card: str, status: str,
     assert left["is_approved"] == ("1" if status == "success" else "0")
 
 
-async def test_a_method_completes(world: World) -> None:
-    """A 3DS Method that reports back is told in the AReq; a report with a wrong key is not believed."""
+async def test_a_completed_method_is_reported(world: World) -> None:
+    """A completed 3DS Method is reported in the AReq; a report with a wrong key is ignored."""
     answer = await world.pay("challenge_method")
     page = answer.json["payment"]["url"]
     shown = (await world.get(page)).text
@@ -128,8 +130,8 @@ def _method_form(text: str) -> tuple[str, dict[str, str]]:
     return Answer(200, {}, text[text.index('id="method"') - 6 :]).form()
 
 
-async def test_the_result_before_the_return(world: World) -> None:
-    """When the RReq was first, the browser finds the outcome there and goes straight to the shop."""
+async def test_a_browser_after_the_result_goes_to_the_shop(world: World) -> None:
+    """If the RReq was first, the browser goes straight to the shop."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     await world.answer_bank(answer, "pass")
@@ -139,8 +141,8 @@ async def test_the_result_before_the_return(world: World) -> None:
     assert way_back(await world.get(page))["is_approved"] == "1"
 
 
-async def test_the_return_before_the_result(world: World) -> None:
-    """A browser that is back first waits, and goes on when the RReq has come."""
+async def test_a_browser_before_the_result_waits(world: World) -> None:
+    """A browser that returns first waits, and continues after the RReq."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     back = await _return_address(world, page)
@@ -154,15 +156,15 @@ async def test_the_return_before_the_result(world: World) -> None:
 
 
 async def _return_address(world: World, page: str) -> str:
-    """Return the address to which the bank would send the browser."""
+    """Return the URL to which the ACS would send the browser."""
     await world.get(page)
     [row] = await world.fetch("select notification_url from simulator.authentication")
     url: str = row["notification_url"]
     return url
 
 
-async def test_nobody_waits_longer_than_ten_seconds(world: World) -> None:
-    """Without a result the shop hears is_approved=0 after ten seconds; the RReq decides all the same."""
+async def test_a_browser_waits_ten_seconds_at_most(world: World) -> None:
+    """Without a result the shop gets is_approved=0 after ten seconds; a later RReq still decides."""
     answer = await world.pay("challenge")
     back = await _return_address(world, await world.challenge(answer))
     await world.post(back, {})
@@ -174,8 +176,8 @@ async def test_nobody_waits_longer_than_ten_seconds(world: World) -> None:
     assert way_back(await world.get(back))["is_approved"] == "1"
 
 
-async def test_a_passed_challenge_with_an_open_outcome_is_not_told_as_approved(world: World) -> None:
-    """When the acquirer takes longer than ten seconds nobody knows yet: is_approved is 0, and there is no code."""
+async def test_an_open_outcome_is_not_reported_as_approved(world: World) -> None:
+    """If the acquirer takes longer than ten seconds, is_approved is 0 and there is no code."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     await world.fetch(
@@ -187,7 +189,7 @@ async def test_a_passed_challenge_with_an_open_outcome_is_not_told_as_approved(w
 
 
 async def test_a_repeated_result_changes_nothing(world: World) -> None:
-    """The same RReq ten times at once: ten acknowledgements, one authorization, one event."""
+    """Ten concurrent copies of an RReq get ten acknowledgements, one authorization and one event."""
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
     replies = await asyncio.gather(*(world.report(authentication, "N") for _ in range(10)))
@@ -197,7 +199,7 @@ async def test_a_repeated_result_changes_nothing(world: World) -> None:
 
 
 async def test_a_contradicting_result_is_acknowledged_and_ignored(world: World) -> None:
-    """The first result counts: a Y after an N opens nothing, a N after a Y takes nothing back."""
+    """The first result counts: a later Y does not approve, a later N does not void."""
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
     await world.report(authentication, "N")
@@ -212,7 +214,7 @@ async def test_a_contradicting_result_is_acknowledged_and_ignored(world: World) 
 
 
 async def test_a_forged_return_proves_nothing(world: World) -> None:
-    """A CRes that says Y, made up by whoever has the address, authorizes nothing and does not end the challenge."""
+    """A forged CRes with status Y authorizes nothing and does not end the challenge."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     back = await _return_address(world, page)
@@ -234,7 +236,7 @@ async def test_a_forged_return_proves_nothing(world: World) -> None:
 
 
 async def test_a_forged_result_needs_the_directorys_id(world: World) -> None:
-    """What passes through the browser is not enough to forge an RReq: the Directory's id does not."""
+    """The data that pass through the browser do not suffice to forge an RReq."""
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
     reply = await world.report(authentication, "Y", dsTransID=str(authentication.acs_trans_id))
@@ -243,14 +245,14 @@ async def test_a_forged_result_needs_the_directorys_id(world: World) -> None:
 
 
 async def test_a_made_up_proof_is_declined_by_the_issuer(world: World) -> None:
-    """An RReq whose CAVV the issuer never gave ends as a decline of the authorization."""
+    """An RReq with a forged CAVV ends as a decline of the authorization."""
     answer = await world.pay("challenge", browser=True)
     await world.report(await world.authentication(answer), "Y")
     assert (await world.settled(answer)).code == "5082"
 
 
 async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None:
-    """After its time the sweep ends the payment with 1011; a passing RReq after that is answered and ignored."""
+    """After its time the sweep ends the payment with 1011; a later RReq is acknowledged and ignored."""
     answer = await world.pay("challenge", browser=True)
     await world.fetch("update authentication set expires_at = now(), due_at = now()")
     assert await sweep_authentications(world.parts.authentication) == 1
@@ -269,8 +271,8 @@ async def test_an_abandoned_challenge_ends_and_stays_ended(world: World) -> None
     assert await sweep_authentications(world.parts.authentication) == 0
 
 
-async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None:
-    """A quarter of an hour by the merchant's clock ends a challenge, in the merchant's time; a minute less does not."""
+async def test_a_challenge_expires_by_the_merchants_clock(world: World) -> None:
+    """A challenge ends after 15 minutes by the merchant's clock, and not a minute earlier."""
     answer = await world.pay("challenge", browser=True)
     clock = world.parts.clock
     await leap(world.parts.database, MERCHANT_ID, clock, minutes=14)
@@ -283,8 +285,8 @@ async def test_a_challenge_runs_out_by_the_merchants_clock(world: World) -> None
     assert timedelta(minutes=15) <= payment.settled_at - payment.created_at < timedelta(minutes=16)
 
 
-async def test_a_page_that_nobody_opened_is_abandoned(world: World) -> None:
-    """A cardholder who never came ends the same way."""
+async def test_an_unopened_page_is_abandoned(world: World) -> None:
+    """A challenge whose page was never opened ends the same way."""
     answer = await world.pay("challenge")
     assert await sweep_authentications(world.parts.authentication) == 0
     await world.fetch("update authentication set due_at = now()")
@@ -293,7 +295,7 @@ async def test_a_page_that_nobody_opened_is_abandoned(world: World) -> None:
 
 
 async def test_sweep_and_result_race(world: World) -> None:
-    """When the challenge runs out in the moment it is passed, one of the two counts and the payment ends once."""
+    """If a challenge expires as it is passed, one of the two counts and the payment ends once."""
     for _ in range(5):
         answer = await world.pay("challenge", browser=True)
         authentication = await world.authentication(answer)
@@ -310,7 +312,7 @@ async def test_sweep_and_result_race(world: World) -> None:
 
 
 async def _pass_in_a_dead_process(world: World) -> None:
-    """Leave things as a process leaves them that took a passing RReq and died: decided, due, and not followed."""
+    """Record a passing RReq without continuing the payment, as a dead process does."""
     proof = ("05", base64.b64encode(bytes(20)).decode())
     await world.fetch("update simulator.authentication set final_status = 'Y', eci = $1, cavv = $2", *proof)
     await world.fetch(
@@ -320,8 +322,8 @@ async def _pass_in_a_dead_process(world: World) -> None:
     )
 
 
-async def test_one_resumption_however_many_hear_of_it(world: World) -> None:
-    """A decision that several processes follow at once claims the attempt once and asks the issuer once."""
+async def test_a_decision_is_applied_once(world: World) -> None:
+    """If several processes apply a decision, one of them calls the issuer once."""
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
     await _pass_in_a_dead_process(world)
@@ -334,8 +336,8 @@ async def test_one_resumption_however_many_hear_of_it(world: World) -> None:
     assert row["deliveries"] == 1
 
 
-async def test_the_sweep_follows_what_a_dead_process_decided(world: World) -> None:
-    """An authentication that passed, in a process that died before the claim, is resumed by the next sweep."""
+async def test_the_sweep_continues_after_a_crash(world: World) -> None:
+    """An authentication that passed in a process that died is continued by the next sweep."""
     answer = await world.pay("challenge", browser=True)
     await _pass_in_a_dead_process(world)
     counts = await asyncio.gather(*(sweep_authentications(world.parts.authentication) for _ in range(3)))
@@ -344,8 +346,8 @@ async def test_the_sweep_follows_what_a_dead_process_decided(world: World) -> No
     assert (await world.authentication(answer)).due_at is None
 
 
-async def test_it_goes_without_a_code_that_is_gone(world: World) -> None:
-    """A security code that ran out during the challenge does not stop the payment."""
+async def test_an_expired_security_code_does_not_stop_the_payment(world: World) -> None:
+    """The payment continues without a security code that expired during the challenge."""
     answer = await world.pay("challenge", browser=True)
     await world.fetch("delete from security_code")
     await world.answer_bank(answer, "pass")
@@ -353,7 +355,7 @@ async def test_it_goes_without_a_code_that_is_gone(world: World) -> None:
 
 
 async def test_a_resumed_attempt_is_as_old_as_its_request(world: World) -> None:
-    """The resolver counts an acquirer's delays from when it was asked, not from before the challenge."""
+    """The resolver counts delays from the acquirer call, not from before the challenge."""
     answer = await world.pay("challenge", browser=True)
     await world.fetch("update open_attempt set sent_at = now() - interval '10 minutes'")
     await world.answer_bank(answer, "pass")
@@ -362,7 +364,7 @@ async def test_a_resumed_attempt_is_as_old_as_its_request(world: World) -> None:
 
 
 async def test_refresh_back_and_a_second_tab(world: World) -> None:
-    """However often the page is opened, it shows where things stand, and in the end the way to the shop."""
+    """A page that is opened repeatedly shows the current step, and finally the redirect to the shop."""
     answer = await world.pay("challenge")
     url = answer.json["payment"]["url"]
     first, second = await asyncio.gather(world.get(url), world.get(url))
@@ -380,8 +382,8 @@ async def test_refresh_back_and_a_second_tab(world: World) -> None:
     assert len(await world.fetch("select from event")) == 1
 
 
-async def test_a_page_opened_too_late_begins_anew(world: World) -> None:
-    """When the ACS has surely given up waiting for the CReq, the page authenticates the same transaction again."""
+async def test_a_page_opened_too_late_starts_again(world: World) -> None:
+    """After the ACS's time for the CReq the page authenticates the same transaction again."""
     answer = await world.pay("challenge", browser=True)
     old = await world.authentication(answer)
     await world.fetch("update authentication set answered_at = now() - interval '31 seconds'")
@@ -398,8 +400,8 @@ async def test_a_page_opened_too_late_begins_anew(world: World) -> None:
     assert (await world.settled(answer)).status == "success"
 
 
-async def test_an_acs_that_gave_up_is_asked_again(world: World) -> None:
-    """An RReq that no CReq ever came (challengeCancel 05) ends the authentication and not the payment."""
+async def test_an_acs_time_out_ends_only_the_authentication(world: World) -> None:
+    """An RReq for a missing CReq (challengeCancel 05) does not end the payment."""
     answer = await world.pay("challenge", browser=True)
     await world.answer_bank(answer, "timeout")
     assert (await world.authentication(answer)).state == "lapsed"
@@ -409,8 +411,8 @@ async def test_an_acs_that_gave_up_is_asked_again(world: World) -> None:
     assert (await world.settled(answer)).status == "success"
 
 
-async def test_an_acs_that_sends_back_before_it_tells_that_it_gave_up(world: World) -> None:
-    """A browser that came too late, and was sent back before the RReq said so, begins anew as well."""
+async def test_a_late_browser_starts_again_before_the_rreq(world: World) -> None:
+    """A browser that the ACS sent back before its RReq with the time-out also starts again."""
     answer = await world.pay("challenge", browser=True)
     back = await _return_address(world, answer.json["payment"]["url"])
     await world.post(back, {})
@@ -422,7 +424,7 @@ async def test_an_acs_that_sends_back_before_it_tells_that_it_gave_up(world: Wor
 
 
 async def test_an_areq_lost_with_its_process_is_sent_again(world: World) -> None:
-    """A page whose AReq never got an answer begins anew when its sender must be dead."""
+    """A page whose AReq has no response starts again after the sender's time-out."""
     answer = await world.pay("challenge")
     url = answer.json["payment"]["url"]
     await world.fetch("update authentication set state = 'requested', requested_at = now()")

@@ -1,4 +1,4 @@
-"""Who is refused before the acquirer is asked: consumers on the blacklist, and what is paid with too often."""
+"""Payments that are blocked without an acquirer call: blacklisted consumers and velocity limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tollhouse.storage.sweep import Sweeper
 
 
 async def group(shop: Shop, group_id: int, external_id: str = "user-1") -> str:
-    """Put a consumer into a group and return the gateway's id."""
+    """Set the group of a consumer, and return the gateway's ID."""
     consumer_id = await shop.value(
         "update consumer set group_id = $1 where external_id = $2 returning consumer_id", group_id, external_id
     )
@@ -24,7 +24,7 @@ async def group(shop: Shop, group_id: int, external_id: str = "user-1") -> str:
 
 
 async def source(shop: Shop, kind: str) -> dict[str, Any]:
-    """Let user-1 pay once, and return what names that consumer in a payment of this kind."""
+    """Let user-1 pay once, and return a source of this kind for that consumer."""
     paid = await shop.pay(metadata='{"first": true}')
     consumer_id, account_id = paid.body["consumer"]["id"], paid.payment["source"]["paymentAccountId"]
     return {
@@ -37,8 +37,8 @@ async def source(shop: Shop, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["card", "token", "known", "account", "consumer"])
-async def test_the_blacklist(shop: Shop, kind: str) -> None:
-    """However a blacklisted consumer is named, the payment is `fail` 1001, told by an IPN, and nobody is asked."""
+async def test_a_blacklisted_consumer_is_blocked(shop: Shop, kind: str) -> None:
+    """By every source the payment is `fail` 1001, reported by a callback, without an acquirer call."""
     named = await source(shop, kind)
     await group(shop, 2)
     refused = await shop.pay(**named)
@@ -53,8 +53,8 @@ async def test_the_blacklist(shop: Shop, kind: str) -> None:
     assert (paid.outcome, paid.body["consumer"]["blocked"]) == (("success", "0"), False)
 
 
-async def test_the_refusal_is_repeated(shop: Shop) -> None:
-    """A request id that met the blacklist gets its refusal again, also when the consumer may pay by now."""
+async def test_a_block_is_replayed(shop: Shop) -> None:
+    """A key that was blocked is replayed, also if the consumer may pay by now."""
     await shop.pay()
     await group(shop, 2)
     first = await shop.pay(claim=claim("r1"))
@@ -65,21 +65,21 @@ async def test_the_refusal_is_repeated(shop: Shop) -> None:
 
 @pytest.mark.parametrize("group_id", [1, 3, 4, 5])
 async def test_other_groups_pay(shop: Shop, group_id: int) -> None:
-    """Only the blacklist keeps a consumer from paying."""
+    """Only the blacklist blocks a consumer."""
     await shop.pay()
     await group(shop, group_id)
     assert (await shop.pay()).outcome == ("success", "0")
 
 
 async def test_the_blacklist_is_the_merchants_own(shop: Shop) -> None:
-    """Another consumer with the same card is not refused."""
+    """Another consumer with the same card is not blocked."""
     await shop.pay()
     await group(shop, 2)
     assert (await shop.pay(external_id="user-2")).outcome == ("success", "0")
 
 
-async def test_a_card_disabled_meanwhile(shop: Shop) -> None:
-    """A stored card that is disabled after it was looked up is refused all the same."""
+async def test_a_card_disabled_during_the_request_is_refused(shop: Shop) -> None:
+    """A stored card that is disabled after it was loaded is refused."""
     paid: Paid = await shop.pay()
     intent = await shop.intent(account_id=paid.payment["source"]["paymentAccountId"], external_id=None)
     await shop.value("update account set disabled = true")
@@ -88,8 +88,8 @@ async def test_a_card_disabled_meanwhile(shop: Shop) -> None:
     assert len(shop.acquirer.asked) == 1
 
 
-async def test_answers_tell_that_a_card_is_disabled(shop: Shop) -> None:
-    """A disabled card may be typed in again; the answer and a later look say that its account is disabled."""
+async def test_responses_show_a_disabled_card(shop: Shop) -> None:
+    """A payment with the number of a disabled card shows that its stored card is disabled."""
     first = await shop.pay()
     assert first.payment["source"]["disabled"] is False
     await shop.value("update account set disabled = true")
@@ -99,7 +99,7 @@ async def test_answers_tell_that_a_card_is_disabled(shop: Shop) -> None:
 
 
 def limited(shop: Shop, **settings: int) -> Shop:
-    """Open a process with velocity limits on the same database, with the same acquirer."""
+    """A process with velocity limits on the same database, with the same acquirer."""
     limits: dict[str, Any] = {f"velocity_{name}": limit for name, limit in settings.items()}
     return open_shop(shop.parts.database, shop.acquirer, settings=Settings(**limits))
 
@@ -112,8 +112,8 @@ def limited(shop: Shop, **settings: int) -> Shop:
         ("address", {"consumer_ip": "203.0.113.46"}),
     ],
 )
-async def test_too_many_attempts(shop: Shop, by: str, other: dict[str, str]) -> None:
-    """One more than the limit is `fail` 1002, told by an IPN, and nobody is asked; another one may pay."""
+async def test_attempts_beyond_the_limit_are_blocked(shop: Shop, by: str, other: dict[str, str]) -> None:
+    """An attempt beyond the limit is `fail` 1002, reported by a callback, without an acquirer call."""
     shop = limited(shop, **{f"attempts_by_{by}": 2})
     outcomes = [(await shop.pay()).outcome for _ in range(4)]
     assert outcomes == [("success", "0")] * 2 + [("fail", "1002")] * 2
@@ -122,16 +122,16 @@ async def test_too_many_attempts(shop: Shop, by: str, other: dict[str, str]) -> 
     assert (await shop.pay(**other)).outcome == ("success", "0")
 
 
-async def test_too_many_declines(shop: Shop) -> None:
-    """After as many declines as the limit says, the card is not tried again; approvals do not count."""
+async def test_a_card_with_too_many_declines_is_blocked(shop: Shop) -> None:
+    """After the limit of declines a card is blocked; approvals do not count."""
     shop = limited(shop, declines_by_card=2)
     shop.acquirer.plan(Plan(), Plan(Declined("51")), Plan(Declined("05")))
     codes = [(await shop.pay(external_id=f"user-{n}")).payment["code"] for n in range(4)]
     assert codes == ["0", "5051", "5005", "1002"]
 
 
-async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
-    """Only the window counts, and what is older is swept."""
+async def test_only_the_window_counts(shop: Shop) -> None:
+    """Older attempts do not count, and the sweep deletes them."""
     shop = limited(shop, attempts_by_card=1)
     await shop.pay()
     await shop.value("update velocity_mark set noted_at = now() - interval '61 minutes'")
@@ -140,8 +140,8 @@ async def test_what_is_too_long_ago_does_not_count(shop: Shop) -> None:
     assert await shop.value("select count(*) from velocity_mark") == 3
 
 
-async def test_many_at_once(shop: Shop) -> None:
-    """Of many attempts at the same moment no more get through than the limit says."""
+async def test_concurrent_attempts_keep_the_limit(shop: Shop) -> None:
+    """Of concurrent attempts no more pass than the limit allows."""
     shop = limited(shop, attempts_by_card=3)
     intents = [await shop.intent(external_id=f"user-{n}") for n in range(10)]
     paid = await all_at_once(*(charge(shop.parts.charging, intent) for intent in intents))
@@ -149,8 +149,8 @@ async def test_many_at_once(shop: Shop) -> None:
     assert outcomes == ["0"] * 3 + ["1002"] * 7
 
 
-async def test_what_does_not_count(shop: Shop) -> None:
-    """The whitelist, repeats of a request, and what the merchant initiates are not limited."""
+async def test_exempt_payments_do_not_count(shop: Shop) -> None:
+    """Whitelisted consumers, repeats and merchant-initiated charges are not limited."""
     shop = limited(shop, attempts_by_card=2)
     first = await shop.pay(claim=claim("r1"))
     assert (await shop.pay(claim=claim("r1"))).reply.is_replay
@@ -163,7 +163,7 @@ async def test_what_does_not_count(shop: Shop) -> None:
 
 
 async def test_limits_are_each_merchants_own(shop: Shop) -> None:
-    """What one merchant's shoppers do limits no other's."""
+    """Payments of one merchant's consumers limit no other merchant's."""
     shop = limited(shop, attempts_by_card=1, attempts_by_address=1)
     await shop.pay()
     assert (await shop.pay(merchant_id=OTHER_MERCHANT, site_id=OTHER_SITE)).outcome == ("success", "0")

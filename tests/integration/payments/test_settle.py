@@ -1,4 +1,4 @@
-"""Settling: one outcome, one event, and all that follows or nothing."""
+"""Finish: one outcome, one event, and all rows of the finish hooks or none."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tollhouse.payments.store import finish_payments
 from tollhouse.storage.coalesce import Coalescer
 
 
-async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
-    """Of several outcomes of one attempt in the same batch one is written, with one event that says the same."""
+async def test_of_two_outcomes_in_one_batch_the_first_counts(shop: Shop) -> None:
+    """Of several outcomes of one attempt in a batch one is written, with its event."""
     payment = await shop.begin(claim=claim("r1"))
     now = shop.parts.clock.now()
     outcomes = [lifecycle.apply(payment, outcome, now) for outcome in (approve("x"), Declined("05"), approve("y"))]
@@ -35,7 +35,7 @@ async def test_two_outcomes_in_one_batch(shop: Shop) -> None:
 
 
 async def test_the_first_outcome_counts(shop: Shop) -> None:
-    """Whoever comes second moves nothing and answers by what is stored."""
+    """A second outcome changes nothing and returns the stored response."""
     payment = await shop.begin()
     now = shop.parts.clock.now()
     first = await finish_attempt(shop.parts.finish, payment, lifecycle.apply(payment, approve("x"), now))
@@ -44,8 +44,8 @@ async def test_the_first_outcome_counts(shop: Shop) -> None:
     assert await shop.value("select count(*) from event") == 1
 
 
-async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
-    """In one batch with an attempt that somebody else has moved, another is moved all the same, and followed up."""
+async def test_a_lost_race_delays_no_other_attempt(shop: Shop) -> None:
+    """In a batch with an attempt that was finished otherwise, the others are finished."""
     taken, free = await shop.begin(), await shop.begin(metadata='{"n": 2}')
     now = shop.parts.clock.now()
     first = await finish_attempt(shop.parts.finish, taken, lifecycle.apply(taken, approve("x"), now))
@@ -61,8 +61,8 @@ async def test_who_was_overtaken_keeps_nobody_back(shop: Shop) -> None:
     assert await shop.value("select count(*) from ledger_entry") == 2
 
 
-async def test_everything_follows_or_nothing(shop: Shop) -> None:
-    """When a row that follows cannot be written, nothing of the outcome is: no status, no card, no event, no answer."""
+async def test_an_outcome_is_written_whole_or_not_at_all(shop: Shop) -> None:
+    """If a row of a finish hook cannot be written, neither status, card, event nor response is."""
 
     class NoRecipient:
         kind = FinishRows.EMAILS
@@ -83,8 +83,8 @@ async def test_everything_follows_or_nothing(shop: Shop) -> None:
     assert await shop.value("select last_account_id from consumer") is None
 
 
-async def test_an_event_for_each_final_fact(shop: Shop) -> None:
-    """Approved and declined payments have an event with the answer's own blocks; a pending one has none."""
+async def test_each_finished_payment_has_an_event(shop: Shop) -> None:
+    """Approved and declined payments have an event with the blocks of the response; pending ones have none."""
     shop.acquirer.plan(Plan(), Plan(Declined("51")), Plan(lost="answer"))
     answers = [await shop.pay(metadata=f'{{"n": {n}}}') for n in range(3)]
     events = await shop.fetch("select transaction_id, status, kind, body, url, request_id from event order by position")
@@ -94,8 +94,8 @@ async def test_an_event_for_each_final_fact(shop: Shop) -> None:
     assert {event["kind"] for event in events} == {"sale"}
 
 
-async def test_a_move_from_a_state_that_is_gone(shop: Shop) -> None:
-    """A move expects the state in which the attempt was seen."""
+async def test_a_change_from_another_state_is_ignored(shop: Shop) -> None:
+    """A change of an attempt applies only in its expected state."""
     payment = await shop.begin()
     moved = lifecycle.set_attempt_state(payment, AttemptState.UNKNOWN)
     assert (
@@ -109,16 +109,16 @@ async def test_a_move_from_a_state_that_is_gone(shop: Shop) -> None:
     assert await shop.parts.finish_queue.submit(FinishRecord(moved, expected=AttemptState.CHALLENGED)) is False
 
 
-async def test_a_final_attempt_forgets_its_card(shop: Shop) -> None:
-    """The sealed card stays with an attempt until it is final, and no longer."""
+async def test_a_final_attempt_has_no_card(shop: Shop) -> None:
+    """The sealed card is deleted from an attempt when it is final."""
     payment = await shop.begin()
     assert payment.attempt.card is not None
     await finish_attempt(shop.parts.finish, payment, lifecycle.apply(payment, Declined("05"), shop.parts.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.card is None
 
 
-async def test_many_payments_settle_side_by_side(shop: Shop) -> None:
-    """Batches of different payments, repeated consumers and cards among them, are written whole."""
+async def test_concurrent_payments_finish_in_batches(shop: Shop) -> None:
+    """Batches of different payments, with repeated consumers and cards, are written whole."""
     intents = [
         await shop.intent(external_id=f"user-{n % 5}", metadata=f'{{"n": {n}}}', claim=claim(f"r{n}"))
         for n in range(40)

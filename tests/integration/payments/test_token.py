@@ -23,7 +23,7 @@ UNKNOWN = "is unknown; tokenize the card again"
 
 
 async def fault_of(shop: Shop, **changes: object) -> str:
-    """Return what is said of a token that cannot be used."""
+    """Return the fault of a token that cannot be used."""
     with pytest.raises(Invalid) as refused:
         await shop.intent(**changes)
     [text] = faults_in(refused.value)["token"]
@@ -41,7 +41,7 @@ async def test_a_token_pays(shop: Shop) -> None:
 
 @pytest.mark.parametrize("guarded", [True, False])
 async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, *, guarded: bool) -> None:
-    """Twenty payments with one token at once, of different consumers: one is charged, the others are told."""
+    """Of twenty concurrent payments with one token one is charged, the others are rejected."""
     await shop.value("update site set guards_double_clicks = $1", guarded)
     token = await shop.tokenize()
     intents = [await shop.intent(token=token, external_id=f"user-{i}", claim=claim(f"r{i}")) for i in range(20)]
@@ -55,7 +55,7 @@ async def test_of_twenty_payments_with_one_token_one_wins(shop: Shop, *, guarded
 
 
 async def test_two_processes_share_one_token(shop: Shop, other_process: Shop) -> None:
-    """Payments with one token in two processes at once: one is charged."""
+    """Of concurrent payments with one token in two processes one is charged."""
     await shop.value("update site set guards_double_clicks = false")
     token = await shop.tokenize()
     intents = [await shop.intent(token=token) for _ in range(8)]
@@ -66,7 +66,7 @@ async def test_two_processes_share_one_token(shop: Shop, other_process: Shop) ->
 
 
 async def test_a_used_token_holds_nothing(shop: Shop) -> None:
-    """A used token keeps neither card nor security code, and names the payment that used it."""
+    """A used token has neither card nor security code, and refers to its payment."""
     token = await shop.tokenize()
     paid = await shop.pay(token=token)
     [row] = await shop.fetch("select sealed_card, used_by from token")
@@ -75,7 +75,7 @@ async def test_a_used_token_holds_nothing(shop: Shop) -> None:
 
 
 async def test_the_database_knows_no_token(shop: Shop) -> None:
-    """Of a token its hash is stored, before and after it pays, and nothing that is the token."""
+    """A token is stored as a hash only, before and after it pays."""
     token = await shop.tokenize()
     for _ in range(2):
         [row] = await shop.fetch("select * from token")
@@ -85,13 +85,13 @@ async def test_the_database_knows_no_token(shop: Shop) -> None:
 
 
 async def test_a_token_id_is_no_token(shop: Shop) -> None:
-    """Whoever reads the database cannot pay with what is stored of a token."""
+    """The stored values of a token do not pay."""
     token = await shop.tokenize()
     assert await fault_of(shop, token=derive_token_id(token)) == UNKNOWN
 
 
 async def test_a_declined_payment_uses_the_token(shop: Shop) -> None:
-    """A token is used by whatever reached the acquirer."""
+    """A declined payment uses its token."""
     shop.acquirer.plan(Plan(Declined("05")))
     token = await shop.tokenize()
     assert (await shop.pay(token=token)).outcome == ("fail", "5005")
@@ -99,7 +99,7 @@ async def test_a_declined_payment_uses_the_token(shop: Shop) -> None:
 
 
 async def test_a_token_outlives_a_begin_that_failed(shop: Shop) -> None:
-    """A payment that could not be committed leaves the token, the request id and the security code as they were."""
+    """A payment that was not committed leaves token, idempotency key and security code unchanged."""
     token = await shop.tokenize()
     spoilt = await shop.intent(token=token, claim=claim("r1"), metadata="no JSON")
     with pytest.raises(Exception, match="json"):
@@ -109,8 +109,8 @@ async def test_a_token_outlives_a_begin_that_failed(shop: Shop) -> None:
     assert shop.acquirer.asked[0].cvv is not None
 
 
-async def test_what_is_said_of_tokens(shop: Shop) -> None:
-    """A used, an expired, a swept, a foreign and an unknown token are told apart as far as the caller may know."""
+async def test_each_invalid_token_has_its_fault(shop: Shop) -> None:
+    """Used, expired, deleted, foreign and unknown tokens have different faults, as far as the caller may know."""
     used = await shop.tokenize()
     await shop.pay(token=used)
     assert await fault_of(shop, token=used) == USED
@@ -127,8 +127,8 @@ async def test_what_is_said_of_tokens(shop: Shop) -> None:
         assert await fault_of(shop, token=text) == UNKNOWN
 
 
-async def test_a_token_that_runs_out_between_look_and_begin(shop: Shop) -> None:
-    """What counts is the moment in which the payment is committed."""
+async def test_a_token_expires_at_begin(shop: Shop) -> None:
+    """The time of begin decides whether a token has expired."""
     token = await shop.tokenize()
     intent = await shop.intent(token=token, claim=claim("r1"))
     await shop.value("update token set expires_at = now()")
@@ -147,7 +147,7 @@ async def test_a_bound_token_pays_at_its_merchant(shop: Shop) -> None:
 
 
 async def test_a_repeated_request_with_its_used_token(shop: Shop) -> None:
-    """A request id answers although its token is used by now."""
+    """A repeat gets its response although its token is used."""
     token = await shop.tokenize()
     paid = await shop.pay(token=token, claim=claim("r1"))
     reply = await recall_claim(shop.parts.requests, claim("r1"))
@@ -156,7 +156,7 @@ async def test_a_repeated_request_with_its_used_token(shop: Shop) -> None:
 
 
 async def test_a_token_lives_a_quarter_of_an_hour(shop: Shop) -> None:
-    """A token runs out fifteen minutes after it was made, by the database's time."""
+    """A token expires 15 minutes after it was made, by the database's time."""
     token = await shop.tokenize()
     async with shop.parts.database.acquire() as connection:
         stored = await select_token(connection, token, merchant_id=1)
@@ -166,7 +166,7 @@ async def test_a_token_lives_a_quarter_of_an_hour(shop: Shop) -> None:
 
 
 async def test_two_cards_make_two_accounts(shop: Shop) -> None:
-    """Tokens of one card lead to one account, whichever token it was."""
+    """All tokens of one card lead to one stored card."""
     accounts: set[str] = set()
     for _ in range(2):
         paid = await shop.pay(token=await shop.tokenize(), metadata=json.dumps({"n": len(accounts)}))

@@ -1,4 +1,4 @@
-"""How a payment moves, whatever happens to it in whatever order."""
+"""The transitions of a payment, in any order of outcomes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Step = Callable[[Payment], Payment]
 
 
 def outcome_step(name: str) -> tuple[Step, str]:
-    """Return a step in which the acquirer answers, and the state it leads to."""
+    """Return a step with an outcome of the acquirer, and the state that follows."""
     outcome, state, _ = OUTCOMES[name]
     return (lambda before: lifecycle.apply(before, outcome, LATER)), state
 
@@ -55,7 +55,7 @@ STEPS: dict[str, tuple[Step, str]] = {name: outcome_step(name) for name in OUTCO
 
 
 def check(now: Payment) -> None:
-    """Hold status, code, time and state of a payment against each other."""
+    """Check that status, code, time and state of a payment agree."""
     is_open = now.status is Status.PENDING
     assert (now.code is None) is is_open
     assert (now.settled_at is None) is is_open
@@ -65,8 +65,8 @@ def check(now: Payment) -> None:
 
 
 @given(st.lists(st.sampled_from([*STEPS, "next"]), max_size=12))
-def test_whatever_happens_in_whatever_order(names: list[str]) -> None:
-    """A step that the graph has is taken, any other raises and changes nothing; final is final; all fits together."""
+def test_transitions_follow_the_graph(names: list[str]) -> None:
+    """A transition of the graph succeeds, any other raises; a final state stays; all fields agree."""
     now = payment()
     for name in names:
         state = now.attempt.state.value
@@ -82,7 +82,7 @@ def test_whatever_happens_in_whatever_order(names: list[str]) -> None:
 
 
 def take_next(now: Payment) -> Payment:
-    """Ask for a further attempt, which only one that has its answer at hand may have."""
+    """Begin a further attempt, which is allowed only if the outcome of the current one is known."""
     if now.attempt.state is not AttemptState.IN_FLIGHT:
         with pytest.raises(IllegalTransition):
             lifecycle.next_attempt(now, acquirer="next", now=LATER, send_before=1.0)
@@ -96,30 +96,30 @@ def take_next(now: Payment) -> Payment:
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_what_each_answer_means(name: str) -> None:
-    """Each answer of the acquirer has one state and one code."""
+def test_each_outcome_has_one_state_and_one_code(name: str) -> None:
+    """Each outcome of the acquirer leads to one state and one code."""
     outcome, state, code = OUTCOMES[name]
     after = lifecycle.apply(payment(), outcome, LATER)
     assert (after.attempt.state, after.code) == (state, code)
 
 
-def test_only_an_explicit_answer_decides() -> None:
-    """After silence the payment is as open as before, and an approval may still come."""
+def test_an_unknown_outcome_leaves_the_payment_open() -> None:
+    """Without a response the payment stays open, and an approval may still follow."""
     silent = lifecycle.apply(payment(), Unknown("silence"), LATER)
     assert silent.status is Status.PENDING
     assert lifecycle.apply(silent, Approved("A1", "N1"), LATER).status is Status.SUCCESS
 
 
 def test_a_late_approval_never_revives() -> None:
-    """What was reversed stays reversed."""
+    """A reversed attempt stays reversed after a late approval."""
     reversed_ = lifecycle.apply(lifecycle.apply(payment(), Unknown("silence"), LATER), Reversed(), LATER)
     with pytest.raises(IllegalTransition):
         lifecycle.apply(reversed_, Approved("A1", "N1"), LATER)
     assert (reversed_.status, reversed_.code) == (Status.FAIL, codes.REVERSED)
 
 
-def test_an_approval_is_noted() -> None:
-    """An approval brings its code and the agreement's id, and a decline what the issuer said."""
+def test_the_codes_of_an_outcome_are_kept() -> None:
+    """An approval keeps its code and the network transaction ID, a decline the issuer's codes."""
     approved = lifecycle.apply(payment(), Approved("A1", "N1", "85"), LATER)
     assert (approved.attempt.approval_code, approved.attempt.response_code) == ("A1", "85")
     assert (approved.network_transaction_id, approved.settled_at) == ("N1", LATER)
@@ -128,8 +128,8 @@ def test_an_approval_is_noted() -> None:
     assert declined.network_transaction_id is None
 
 
-def test_nothing_was_changed_in_place() -> None:
-    """A payment is frozen: what moves is the next one."""
+def test_a_payment_is_frozen() -> None:
+    """A transition returns another payment and does not change the first."""
     before = payment()
     lifecycle.apply(before, Approved("A1", "N1"), LATER)
     assert before == payment()
@@ -139,16 +139,16 @@ def test_nothing_was_changed_in_place() -> None:
     ("brand", "response", "soft"),
     [("visa", "1A", True), ("mastercard", "65", True), ("visa", "65", False), ("visa", "05", False)],
 )
-def test_soft_declines(brand: str, response: str, *, soft: bool) -> None:
-    """A brand's own way to ask for authentication is understood, and nobody else's."""
+def test_soft_declines_are_recognized_by_brand(brand: str, response: str, *, soft: bool) -> None:
+    """A soft decline is recognized by the code of its own brand, and of no other."""
     asked = payment(source=source(brand=brand))
     assert lifecycle.needs_authentication(asked, Declined(response)) is soft
     assert lifecycle.needs_authentication(asked, Unknown("silence")) is False
 
 
 @pytest.mark.parametrize("state", AttemptState)
-def test_final_states_have_no_way_out(state: AttemptState) -> None:
-    """A state is final where the graph ends, in the model as in the rules."""
+def test_final_states_have_no_transitions(state: AttemptState) -> None:
+    """The model calls exactly those states final that have no transitions."""
     assert state.is_final is (state.value not in GRAPH)
     assert {str(after) for after in lifecycle.TRANSITIONS.get(state, ())} == GRAPH.get(state.value, set())
     assert payment(attempt=attempt(state)).attempt.state is state
@@ -156,11 +156,11 @@ def test_final_states_have_no_way_out(state: AttemptState) -> None:
 
 @given(st.integers(0, 10**18 - 1), st.integers(1, 9999))
 def test_a_reference_names_its_transaction(transaction_id: int, number: int) -> None:
-    """What names an attempt leads back to its transaction."""
+    """The transaction ID can be read from the reference of an attempt."""
     assert lifecycle.read_reference(lifecycle.name_attempt(transaction_id, number)) == transaction_id
 
 
 @pytest.mark.parametrize("reference", ["", "1", "1-", "-1", "1-1-1", "a-1", "1-b", " 1-1", "\u0661-1", "1" * 19 + "-1"])
-def test_other_references_name_nothing(reference: str) -> None:
-    """What no attempt of ours was named leads to no transaction."""
+def test_other_references_have_no_transaction(reference: str) -> None:
+    """A text that is not a reference of ours has no transaction ID."""
     assert lifecycle.read_reference(reference) is None

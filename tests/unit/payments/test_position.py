@@ -1,4 +1,4 @@
-"""What may be done with a payment, whatever was done with it before."""
+"""The operations that a payment allows after any earlier operations."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def step(mode: Mode, amount_minor: int = 1000, status: Status = Status.SUCCESS, 
 
 
 def back(moved_minor: int, dispute_step: DisputeStep = DisputeStep.FIRST, number: int = 9) -> PastTransaction:
-    """Return a charge-back."""
+    """Return a chargeback."""
     plain = step(Mode.CHARGEBACK, moved_minor, number=number)
     return replace(plain, dispute_step=dispute_step, moved_minor=moved_minor)
 
@@ -55,7 +55,7 @@ def back(moved_minor: int, dispute_step: DisputeStep = DisputeStep.FIRST, number
 def balance(
     first: Mode = Mode.AUTH, *later: PastTransaction, amount_minor: int = 1000, **changes: Any
 ) -> PaymentBalance:
-    """Return where a purchase of 10.00 stands."""
+    """Return the balance of a payment of 10.00."""
     return replace(PaymentBalance(step(first, amount_minor), later, USD, is_expired=False), **changes)
 
 
@@ -71,8 +71,8 @@ def balance(
         max_size=12,
     ),
 )
-def test_never_more_than_there_is(first: Mode, wishes: list[tuple[Mode, int | None, Status, Status]]) -> None:
-    """Whatever is wished in whatever order and however it ends: captured <= authorized, credited <= captured."""
+def test_amounts_never_exceed_the_payment(first: Mode, wishes: list[tuple[Mode, int | None, Status, Status]]) -> None:
+    """In any order of operations and outcomes, captured <= authorized and refunded <= captured."""
     now = balance(first)
     for mode, amount, at_once, in_the_end in wishes:
         try:
@@ -101,7 +101,7 @@ def _end(each: PastTransaction, status: Status) -> PastTransaction:
 
 
 def check(now: PaymentBalance) -> None:
-    """Hold what was captured, voided and credited against each other."""
+    """Check the sums of captures, voids and refunds."""
 
     def total(mode: Mode) -> int:
         return sum(each.amount_minor for each in now.later if each.mode is mode and each.status is Status.SUCCESS)
@@ -119,8 +119,8 @@ def check(now: PaymentBalance) -> None:
 CAPTURED = step(Mode.CAPTURE, 600)
 
 
-def judges_of(now: PaymentBalance) -> dict[str, Callable[[], AllowedOperation]]:
-    """Return the rules by their names, for all that there is."""
+def decisions_of(now: PaymentBalance) -> dict[str, Callable[[], AllowedOperation]]:
+    """Return the operations by name, each decided for the whole amount."""
     return {
         "capture": partial(decide_capture, now, ALL),
         "void": partial(decide_void, now),
@@ -154,9 +154,9 @@ def judges_of(now: PaymentBalance) -> dict[str, Callable[[], AllowedOperation]]:
         (balance(Mode.SALE, *[step(Mode.CREDIT, 1, Status.FAIL)] * MAX_TRANSACTIONS), set()),
     ],
 )
-def test_what_may_follow_what(now: PaymentBalance, may: set[str]) -> None:
-    """Each state lets certain operations begin and refuses the others."""
-    for name, decide in judges_of(now).items():
+def test_each_state_allows_certain_operations(now: PaymentBalance, may: set[str]) -> None:
+    """Each state allows certain operations and rejects the others."""
+    for name, decide in decisions_of(now).items():
         if name in may:
             assert decide().money.amount_minor > 0
         else:
@@ -174,16 +174,16 @@ def test_what_may_follow_what(now: PaymentBalance, may: set[str]) -> None:
         (replace(balance(), first=step(Mode.AUTH, 1000, Status.PENDING)), {"capture", "void", "credit", "release"}),
     ],
 )
-def test_what_waits_for_what(now: PaymentBalance, held_up: set[str]) -> None:
-    """While something is open whose outcome decides, an operation is refused for now and not for good."""
-    judges = judges_of(now)
+def test_an_open_operation_makes_others_wait(now: PaymentBalance, held_up: set[str]) -> None:
+    """An operation that depends on an open outcome is refused as in progress, and not rejected."""
+    judges = decisions_of(now)
     for name in held_up:
         with pytest.raises(RequestInProgress):
             judges[name]()
 
 
-def test_what_is_left() -> None:
-    """Left is what was captured, less credits that succeeded or are open, less what issuers took, plus what was won."""
+def test_the_amount_left_counts_all_operations() -> None:
+    """Left is captured less refunds and open refunds, less chargebacks, plus disputes that were won."""
     credits_ = [step(Mode.CREDIT, 100), step(Mode.CREDIT, 50, Status.PENDING), step(Mode.CREDIT, 25, Status.FAIL)]
     assert balance(Mode.AUTH, CAPTURED, *credits_, back(200)).left_minor == 250
     assert balance(Mode.AUTH, CAPTURED, *credits_, back(200), back(150, DisputeStep.WON)).left_minor == 400
@@ -192,8 +192,8 @@ def test_what_is_left() -> None:
     assert decide_refund(balance(Mode.AUTH, CAPTURED, *credits_), ALL).money.amount_minor == 450
 
 
-def test_what_an_operation_acts_on() -> None:
-    """A credit or void of a captured authorization acts on the capture; before, on the authorization."""
+def test_an_operation_acts_on_the_capture() -> None:
+    """A refund or void of a captured authorization acts on the capture, otherwise on the authorization."""
     capture = replace(CAPTURED, transaction_id=7)
     assert decide_refund(balance(Mode.AUTH, capture), ALL).basis is capture
     assert decide_void(balance(Mode.AUTH, capture)).basis is capture
@@ -201,8 +201,8 @@ def test_what_an_operation_acts_on() -> None:
 
 
 @pytest.mark.parametrize("requested", [ALL, RequestedAmount(Decimal("10.00")), RequestedAmount(Decimal(10), "USD")])
-def test_a_credit_voids_what_nobody_captured(requested: RequestedAmount) -> None:
-    """A credit of all that an authorization holds is its void; of a part it is refused, and says how to do it."""
+def test_a_refund_of_an_uncaptured_authorization_is_its_void(requested: RequestedAmount) -> None:
+    """A refund of a whole authorization voids it; a part is rejected with advice."""
     allowed = decide_refund(balance(), requested)
     assert (allowed.mode, allowed.money.amount_minor) == (Mode.VOID, 1000)
     with pytest.raises(RequestRejected) as refused:
@@ -211,8 +211,8 @@ def test_a_credit_voids_what_nobody_captured(requested: RequestedAmount) -> None
 
 
 @pytest.mark.parametrize("decide", [decide_capture, decide_refund, decide_chargeback])
-def test_another_currency_is_refused(decide: Callable[[PaymentBalance, RequestedAmount], AllowedOperation]) -> None:
-    """A sum in another currency than the payment's is refused, and so is another currency without a sum."""
+def test_another_currency_is_rejected(decide: Callable[[PaymentBalance, RequestedAmount], AllowedOperation]) -> None:
+    """Another currency than the payment's is rejected, with an amount and without."""
     now = balance() if decide is decide_capture else balance(Mode.SALE)
     for requested in (RequestedAmount(Decimal(1), "EUR"), RequestedAmount(None, "EUR")):
         with pytest.raises(RequestRejected) as refused:
@@ -238,8 +238,8 @@ ODD = [
 @given(
     now=st.sampled_from([*ODD, balance(Mode.SALE)]), asked=st.integers(1, 5000), code=st.sampled_from(["USD", "JPY"])
 )
-def test_a_dispute_is_a_fact(now: PaymentBalance, asked: int, code: str) -> None:
-    """An issuer takes what it says, whatever became of the payment; how much of it was not left any more is said."""
+def test_a_dispute_is_never_rejected(now: PaymentBalance, asked: int, code: str) -> None:
+    """A dispute is accepted in every state of a payment, and its excess over the amount left is known."""
     allowed = decide_dispute(now, Money(asked, Currency.of(code)))
     left = now.left_minor if code == "USD" else 0
     assert allowed.money == Money(asked, Currency.of(code))
@@ -247,8 +247,8 @@ def test_a_dispute_is_a_fact(now: PaymentBalance, asked: int, code: str) -> None
     assert (allowed.dispute.moved_minor, allowed.dispute.excess_minor) == (asked, max(asked - left, 0))
 
 
-def test_what_is_charged_back_without_an_amount() -> None:
-    """All that is left; where nothing is, all of the payment; and of a payment of nothing an amount has to be said."""
+def test_a_chargeback_without_amount_takes_all_that_is_left() -> None:
+    """It takes what is left, else the whole payment; for a payment of zero an amount is required."""
     assert decide_chargeback(balance(Mode.SALE, step(Mode.CREDIT, 400)), ALL).money.amount_minor == 600
     assert decide_chargeback(balance(Mode.SALE, step(Mode.CREDIT, 1000)), ALL).money.amount_minor == 1000
     assert decide_chargeback(balance(), ALL).money.amount_minor == 1000
@@ -258,14 +258,14 @@ def test_what_is_charged_back_without_an_amount() -> None:
 
 @pytest.mark.parametrize("step_", [DisputeStep.RETRIEVAL, DisputeStep.ANSWER, DisputeStep.COLLECTION])
 def test_a_notice_moves_nothing(step_: DisputeStep) -> None:
-    """A request for information, its answer and a hand-over are about the sum and move none of it."""
+    """A request for information, its response and a collection notice move no money."""
     allowed = decide_chargeback(balance(Mode.SALE, back(1000)), ALL, step_)
     assert allowed.dispute is not None
     assert (allowed.money.amount_minor, allowed.dispute.moved_minor, allowed.dispute.excess_minor) == (1000, 0, 0)
 
 
-def test_a_second_charge_back_takes_what_the_issuer_does_not_have() -> None:
-    """After the first alone nothing more goes; after a dispute that was won the sum goes again."""
+def test_a_second_chargeback_takes_the_rest() -> None:
+    """It moves nothing after the first alone, and the whole amount after a dispute that was won."""
     second = decide_chargeback(balance(Mode.SALE, back(1000)), ALL, DisputeStep.SECOND).dispute
     assert second is not None
     assert (second.moved_minor, second.excess_minor) == (0, 0)
@@ -275,8 +275,8 @@ def test_a_second_charge_back_takes_what_the_issuer_does_not_have() -> None:
     assert (again.moved_minor, again.excess_minor) == (1000, 0)
 
 
-def test_nobody_wins_more_than_was_charged_back() -> None:
-    """A dispute that was won brings back what was taken, or a part of it, and never more."""
+def test_a_win_never_exceeds_the_chargeback() -> None:
+    """A dispute that was won returns at most the amount that was charged back."""
     now = balance(Mode.SALE, back(700))
     assert decide_chargeback(now, ALL, DisputeStep.WON).money.amount_minor == 700
     for refused, requested in ((now, RequestedAmount(Decimal("7.01"))), (balance(Mode.SALE), ALL)):

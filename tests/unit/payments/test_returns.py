@@ -1,4 +1,4 @@
-"""The signature of what a browser brings back to the shop."""
+"""The signature of the parameters with which a browser returns to the shop."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import hmac
 from tollhouse.payments.returns import sign_return
 
 
-def test_the_signature_of_a_result() -> None:
-    """`sh` covers order, transaction, result and code; what is left out is an empty line."""
+def test_the_signature_covers_four_values() -> None:
+    """`sh` covers order, transaction, result and code; a missing value is an empty line."""
     lines = b"7\n9\n1\n0"
     result = {"order_id": "7", "cb_transaction_id": "9", "is_approved": "1", "cb_code": "0"}
     assert sign_return("key", result) == hmac.new(b"key", lines, hashlib.sha256).hexdigest()[:40]

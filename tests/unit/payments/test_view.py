@@ -1,4 +1,4 @@
-"""A payment as merchants see it."""
+"""The public form of a payment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tollhouse.wire.answers import PaymentEvent
 
 
 def read(body: bytes) -> Any:
-    """Read a body, amounts exactly."""
+    """Decode a body with exact amounts."""
     return json.loads(body, parse_float=Decimal)
 
 
@@ -40,8 +40,8 @@ def subscribing(first: str = "30d", *, number: int = 1_000_001, now: int = 1999,
     return Subscribing(number, item(*prices, **changes))
 
 
-def test_an_approved_payment_to_the_last_key() -> None:
-    """The answer has the keys of the seed and nothing that is None."""
+def test_an_approved_payment_has_exactly_these_keys() -> None:
+    """The response has these keys, and no value is None."""
     assert read(render_answer(approved())) == {
         "payment": {
             "code": "0",
@@ -73,7 +73,7 @@ def test_an_approved_payment_to_the_last_key() -> None:
 
 
 def test_a_pending_payment_promises_nothing() -> None:
-    """While the outcome is open the code is 0 and the status says pending; with an address it is a redirect."""
+    """An open payment has code 0 and the status `pending`; with a URL its action is `redirect`."""
     block = read(render_answer(payment()))["payment"]
     assert (block["code"], block["status"], block["action"], block["description"]) == (
         "0",
@@ -86,15 +86,15 @@ def test_a_pending_payment_promises_nothing() -> None:
 
 
 def test_a_declined_payment_has_its_category() -> None:
-    """A decline says its code, text and category."""
+    """A decline has its code, text and category."""
     declined = lifecycle.apply(payment(), Declined("51"), CREATED_AT)
     block = read(render_answer(declined))["payment"]
     assert (block["status"], block["code"], block["codeCategory"]) == ("fail", "5051", 2)
     assert block["description"] == "Insufficient funds"
 
 
-def test_an_unknown_outcome_looks_like_any_open_one() -> None:
-    """Nobody sees failed what may have been approved."""
+def test_an_unknown_outcome_is_pending() -> None:
+    """A payment that may have been approved is never shown as failed."""
     silent = lifecycle.apply(payment(), Unknown("silence"), CREATED_AT)
     assert render_answer(silent) == render_answer(payment())
 
@@ -111,7 +111,7 @@ def test_an_unknown_outcome_looks_like_any_open_one() -> None:
     ],
 )
 def test_amounts_are_exact_numbers(minor: int, code: str, text: str) -> None:
-    """Amounts are JSON numbers with their own digits; what they are in dollars is told where it is known."""
+    """Amounts are JSON numbers with their own digits, also in US dollars if the rate is known."""
     rate = Decimal(1) if code == "USD" else None
     body = render_answer(payment(money=Money(minor, Currency.of(code)), usd_per_unit=rate))
     assert f'"amount":{text},'.encode() in body
@@ -119,7 +119,7 @@ def test_amounts_are_exact_numbers(minor: int, code: str, text: str) -> None:
 
 
 def test_subscriptions_appear_with_approval() -> None:
-    """A schedule is told from its first approval: active after a charge, on trial after none."""
+    """A subscription is shown from its approval on: active after a charge, `trial` without one."""
     assert "subscription" not in read(render_answer(payment(subscribing=(subscribing(),))))
     block = read(render_answer(approved(subscribing=(subscribing(),))))["subscription"]
     assert (block["status"], block["renewalDate"], block["cycle"]) == ("active", "2026-02-01 03:04:05", 0)
@@ -128,8 +128,8 @@ def test_subscriptions_appear_with_approval() -> None:
     assert read(render_answer(free))["subscription"]["renewalDate"] == "2026-02-02 03:04:05"
 
 
-def test_subscriptions_of_a_bundle() -> None:
-    """A bundle with several schedules lists all their subscriptions; the first stands alone too, as without one."""
+def test_a_bundle_lists_all_subscriptions() -> None:
+    """A bundle lists all its subscriptions, and shows the first one also as `subscription`."""
     several = (subscribing(), subscribing("7d", number=1_000_002, now=0, site_id=200, sku_name="WEEKLY"))
     answer = read(render_answer(approved(subscribing=several)))
     first, second = answer["subscriptions"]
@@ -141,8 +141,8 @@ def test_subscriptions_of_a_bundle() -> None:
     assert "subscriptions" not in read(render_answer(approved(subscribing=several[:1])))
 
 
-def test_taxes_in_the_amount() -> None:
-    """`vat` sums the taxes of what is due at once, in dollars too; none is told where the prices tell of none."""
+def test_taxes_are_summed() -> None:
+    """`vat` is the sum of the taxes due at once, also in US dollars; without taxes there is no `vat`."""
     euro = Currency.of("EUR")
     at_once = Offset(0, "d")
     now = [
@@ -161,20 +161,20 @@ def test_taxes_in_the_amount() -> None:
 
 
 def test_metadata_comes_back_as_sent() -> None:
-    """Metadata keep their order, their numbers and their letters."""
+    """Metadata keep their order, numbers and characters."""
     sent = '{"z": 1.50, "a": ["ß", 12345678901234567890123, null]}'
     assert render_answer(payment(metadata=sent)).endswith(f'"metadata":{sent}}}'.encode())
 
 
-def test_a_consumer_shows_what_is_its_own() -> None:
-    """What a request says of the browser is not told back."""
+def test_browser_data_are_not_returned() -> None:
+    """The browser data of a request are not part of the consumer in the response."""
     told = payment(consumer={"email": "jane@example.com", "userAgent": "Mozilla", "browserLanguage": "en", "ip": "x"})
     block = read(render_answer(replace(told, external_id=None)))["consumer"]
     assert set(block) == {"id", "email", "blocked"}
 
 
 def test_an_event_is_the_answer_with_its_time() -> None:
-    """The event's body has the answer's blocks and the time of the outcome at the top level."""
+    """The event has the blocks of the response, and the time of the outcome at the top level."""
     event, answer = read(render_event(approved())), read(render_answer(approved()))
     PaymentEvent.model_validate(event)
     told, shown = event.pop("timestamp"), answer["payment"]["timestamp"]
@@ -183,6 +183,6 @@ def test_an_event_is_the_answer_with_its_time() -> None:
     assert event == answer
 
 
-def test_an_event_is_made_from_the_answer_that_was_written() -> None:
-    """What was rendered for the client is not rendered again, and the bytes are the same."""
+def test_an_event_reuses_the_rendered_response() -> None:
+    """The rendered response is not rendered again for the event, and its bytes are the same."""
     assert render_event(replace(approved(), rendered=render_answer(approved()))) == render_event(approved())

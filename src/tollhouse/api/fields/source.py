@@ -78,7 +78,7 @@ class MpiParameters(Body):
         except ValueError:
             raise ValueError("must be a UUID") from None
 
-    def to_endorsement(self) -> ExternalAuthentication | None:
+    def to_external_authentication(self) -> ExternalAuthentication | None:
         """Return what was found elsewhere; None when nothing was said."""
         status = self.authStatus or ("Y" if self.cavv else None)
         if status is None and self.scaExemption is None:

@@ -98,7 +98,7 @@ def build_source(source: AnySource) -> RequestedSource:
         asks_authentication=source.authenticate,
         mid=source.mid,
         emulate_code=source.emulateCode,
-        external_authentication=source.mpiParameters.to_endorsement() if source.mpiParameters else None,
+        external_authentication=source.mpiParameters.to_external_authentication() if source.mpiParameters else None,
     )
 
 
