@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from pydantic import Field
@@ -29,6 +29,7 @@ from tollhouse.kernel.ids import MAX_ID
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.wire.callbacks import (
     EventAnswer,
     EventListAnswer,
@@ -38,9 +39,6 @@ from tollhouse.wire.callbacks import (
     ResentAnswer,
 )
 from tollhouse.wire.render import render, render_date, render_json
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
 
 NO_CALLBACK = "There is no callback of it yet."
 

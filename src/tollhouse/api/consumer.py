@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -20,12 +20,10 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
+from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.vault.vault import Vault
 from tollhouse.wire.render import build_timestamp, render
 from tollhouse.wire.resources import ConsumerAnswer
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
-    from tollhouse.vault.vault import Vault
 
 MISSING = "There is no such consumer."
 

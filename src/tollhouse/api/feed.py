@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -19,11 +19,9 @@ from tollhouse.kernel.ids import parse_id
 from tollhouse.payments.reading.feed import EARLIEST, LATEST, FeedFilter, FeedPosition, select_page
 from tollhouse.payments.reading.public_names import PublicMode, PublicStatus, find_mode, find_status
 from tollhouse.payments.reading.view import render_event
+from tollhouse.storage.database import Database
 from tollhouse.wire.answers import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
 
 DEFAULT_LIMIT = 50
 MOST = 100

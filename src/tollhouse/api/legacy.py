@@ -7,7 +7,7 @@ contract, section 6). Of its two methods one names the consumer, the other the p
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,11 +23,9 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound, Refusal
+from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.wire.answers import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
 from tollhouse.wire.render import render
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import IntentLookups
 
 MAX_BYTES = 8 * 1024
 #: The key of a method is the end of a class name in the plugin, which crashes by names that it has for other things.

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.store import select_cors_names
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 #: An https origin as browsers write it (RFC 6454, 6.2), and the same with the port that it leaves out.
 ORIGIN_FORM = re.compile(r"https://((?:[a-z0-9_-]+\.)*[a-z0-9_-]+)(?::443)?", re.IGNORECASE | re.ASCII)

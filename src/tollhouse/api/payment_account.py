@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import Field
@@ -17,12 +16,10 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound
+from tollhouse.storage.database import Database
 from tollhouse.vault.accounts import StoredCardView, list_accounts, update_account_disabled
 from tollhouse.wire.render import render
 from tollhouse.wire.resources import AccountAnswer, AccountListAnswer
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
 
 MAX_ACCOUNTS = 100
 MISSING = "There is no such payment account."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -18,14 +19,9 @@ from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import Subject
 from tollhouse.phones.model import MAX_CODE_LENGTH, TRIES, InvalidPhone, Phone
-from tollhouse.phones.verify import check_code, send_code
+from tollhouse.phones.verify import PhoneDependencies, check_code, send_code
 from tollhouse.wire.answers import ChannelsAnswer, CodeCheckedAnswer, CodeSentAnswer
 from tollhouse.wire.render import render
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tollhouse.phones.verify import PhoneDependencies
 
 OPERATION = "phone code"
 #: What a check says is true for one moment.

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
 
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound
+from tollhouse.rates.access import Rates
+from tollhouse.rates.model import Rate
 from tollhouse.wire.render import render
 from tollhouse.wire.tables import AddressListAnswer, RateAnswer, RateListAnswer
-
-if TYPE_CHECKING:
-    from tollhouse.rates.access import Rates
-    from tollhouse.rates.model import Rate
 
 
 class RateCalls(Calls):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -13,6 +14,7 @@ from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.billing.dunning import read_policy
+from tollhouse.catalog.access import Catalog
 from tollhouse.catalog.model import ExtraEvent, IpnFormat, SiteChange, SiteEntry, ThreeDsRule
 from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.sites import create_site
@@ -23,14 +25,9 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import OWN, SiteAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.catalog.access import Catalog
-    from tollhouse.storage.database import Database, PlainConnection
 
 MISSING = "There is no such site."
 #: Of a host name (RFC 1035, 2.3.4).

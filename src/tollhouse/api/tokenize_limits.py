@@ -9,13 +9,10 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.limits import RateLimit
-
-if TYPE_CHECKING:
-    from tollhouse.merchants.model import Merchant
+from tollhouse.merchants.model import Merchant
 
 #: A network of IPv4 that is counted as one; of IPv6 it is a customer's.
 IPV4_NETWORK_BITS = 24

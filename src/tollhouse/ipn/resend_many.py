@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.ipn.resend import MAX_DELIVERIES
 from tollhouse.ipn.store import (
@@ -21,9 +21,7 @@ from tollhouse.ipn.store import (
     upsert_hosts,
 )
 from tollhouse.kernel.urls import get_origin
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import PlainConnection
 
 #: Events that one batch examines, and events that it sends again.
 MAX_EVENTS_EXAMINED = 5_000

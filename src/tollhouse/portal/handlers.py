@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -19,6 +20,7 @@ from tollhouse.ipn.resend import MAX_DELIVERIES, resend_delivery
 from tollhouse.kernel.cursors import format_cursor, parse_cursor
 from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, TooLarge, Unavailable
 from tollhouse.kernel.ids import parse_id
+from tollhouse.merchants.passwords import PasswordVerifier
 from tollhouse.merchants.people import PortalUser, authenticate_user, sign_out
 from tollhouse.merchants.sign_in import SignInAttempt, SignInRefused, sign_in
 from tollhouse.portal.forms import (
@@ -46,12 +48,7 @@ from tollhouse.portal.store import (
     select_sign_ins,
     select_sites,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.merchants.passwords import PasswordVerifier
-    from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database
 
 PAGE_SIZE = 50
 MAX_FILTER_LENGTH = 255

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollhouse.catalog.model import price_from_json
 from tollhouse.history.timeline import select_timeline
@@ -28,10 +28,8 @@ from tollhouse.portal.model import (
     SiteSheet,
     SkuLine,
 )
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.queries import load_queries
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
 
 #: Maximum length of a list on a page.
 MAX_ROWS = 200

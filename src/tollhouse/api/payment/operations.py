@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
@@ -12,23 +13,18 @@ from tollhouse.api.fields.source import EMULATE_CODE_FORM
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
-from tollhouse.api.reading.requests import read_creation
+from tollhouse.api.reading.requests import AuthenticatedRequest, read_creation
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
+from tollhouse.payments.dependencies import VoidDependencies
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.balance import RequestedAmount
 from tollhouse.payments.operations.operate import OperationRequest, capture, credit
 from tollhouse.payments.operations.void import void
 from tollhouse.wire.answers import PaymentAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.api.reading.requests import AuthenticatedRequest
-    from tollhouse.payments.dependencies import VoidDependencies
 
 MAX_REASON_LENGTH = 255
 #: Where each subject of a fault is in a request.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from tollhouse.api.payment.card_request import (
     CardRequest,
@@ -22,15 +23,11 @@ from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import Intent, build_intent
+from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups
 from tollhouse.payments.model import OPERATION
 from tollhouse.payments.reading.stored_payment import show_payment
 from tollhouse.payments.store import select_payment
 from tollhouse.wire.answers import PaymentAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups
 
 
 class PaymentCalls(Calls):

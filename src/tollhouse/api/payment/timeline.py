@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.history.model import HistoryEntry
@@ -12,11 +10,9 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound
+from tollhouse.storage.database import Database
 from tollhouse.wire.answers import TimelineAnswer, TimelineEntry
 from tollhouse.wire.render import render, render_instant
-
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database
 
 
 class TimelineCalls(Calls):

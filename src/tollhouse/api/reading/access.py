@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request, find_request_id_fault
-from tollhouse.kernel.addresses import is_within, normalize_address
+from tollhouse.kernel.addresses import Network, is_within, normalize_address
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
-from tollhouse.merchants.access import MerchantDisabled
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tollhouse.kernel.addresses import Network
-    from tollhouse.merchants.access import MerchantAuthenticator
-    from tollhouse.merchants.model import Merchant
+from tollhouse.merchants.access import MerchantAuthenticator, MerchantDisabled
+from tollhouse.merchants.model import Merchant
 
 
 class RequestAuthenticator:

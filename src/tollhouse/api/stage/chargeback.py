@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -15,17 +16,13 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
+from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.disputes.chargeback import record_chargeback
 from tollhouse.payments.model import Mode
 from tollhouse.payments.operations.operate import OperationRequest
 from tollhouse.payments.reading.public_names import STEPS, ChargebackMode
 from tollhouse.wire.answers import PaymentAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.payments.dependencies import ChargebackDependencies
 
 
 class ChargebackRequest(AmountFields, ReasonFields):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
@@ -22,10 +22,6 @@ from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_duration, render_instant
 from tollhouse.wire.stage import ClockAnswer, DueAnswer, OutlookAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 MAX_BODY_BYTES = 8 * 1024
 

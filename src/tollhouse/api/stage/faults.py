@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
@@ -19,11 +19,9 @@ from tollhouse.kernel.card import CardDataError, CardNumber
 from tollhouse.kernel.card_texts import read_number
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.merchants.model import Merchant
 from tollhouse.wire.render import render_json
 from tollhouse.wire.stage import FaultListAnswer, FaultName, JournalAnswer
-
-if TYPE_CHECKING:
-    from tollhouse.merchants.model import Merchant
 
 #: Posts a message to the simulator and returns its answer.
 AskSimulator = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -16,29 +16,24 @@ from pydantic import (
     field_validator,
 )
 
-from tollhouse.acquirers.test_data import TestDataRequest, Type
+from tollhouse.acquirers.test_data import TestDataClient, TestDataRequest, TestPaymentData, Type
 from tollhouse.api.fields.price import AnyCurrency, read_amount
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import read_id
-from tollhouse.api.reading.requests import read_creation, read_query, read_request
+from tollhouse.api.reading.requests import Digest, read_creation, read_query, read_request
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
+from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.addresses import parse_address
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.money import AmountError, Currency, Money
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.wire.render import render
 from tollhouse.wire.stage import ListMeta, TestPaymentDataAnswer, TestPaymentDataListAnswer
-
-if TYPE_CHECKING:
-    from tollhouse.acquirers.test_data import TestDataClient, TestPaymentData
-    from tollhouse.api.reading.requests import Digest
-    from tollhouse.idempotency.model import Claim
-    from tollhouse.storage.database import Database, PlainConnection
-
 
 #: The path of one test card.
 ONE = "/testPaymentData/{testDataId}"
