@@ -9,12 +9,12 @@ from html import unescape
 from typing import TYPE_CHECKING
 
 from tests.support.clock import leap
+from tests.support.due import send_due_emails
 from tests.support.pages import attempt_all, newest_event, sign
 from tests.support.webshop import IPN_URL
 
 from tollhouse.ipn.message.signature import sign_webhook
 from tollhouse.ipn.number import number_batch
-from tollhouse.notices.send import send_due_emails
 from tollhouse.notices.transport import RecordingMailTransport
 from tollhouse.simulator.cards import published_cards
 from tollhouse.stage.home import CARDS_TO_TRY

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from tests.support.callbacks import Endpoint, open_endpoint, wait_until
+from tests.support.due import send_due_emails
 from tests.support.subscribing import read, sign_up
 from tests.support.webshop import REDIRECT_URL, OpenShop, WebShop, card, consumer
 
 from tollhouse.kernel.urls import STAGE
-from tollhouse.notices.send import send_due_emails
 from tollhouse.notices.transport import RecordingMailTransport
 from tollhouse.worker.events import deliver_events, number_events
 

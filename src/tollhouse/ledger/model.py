@@ -47,11 +47,6 @@ class MovementKind(StrEnum):
     CHARGEBACK = "chargeback"
     DISPUTE_WON = "dispute_won"
 
-    @property
-    def needs_held(self) -> bool:
-        """Whether its entries depend on the remaining hold of the payment."""
-        return self in {MovementKind.CAPTURE, MovementKind.VOID}
-
 
 @dataclass(frozen=True, slots=True)
 class Movement:

@@ -86,15 +86,6 @@ async def release_batches(database: Database, batches: Sequence[Batch]) -> None:
         await release_notices(connection, [batch.lease for batch in batches])
 
 
-async def send_due_emails(database: Database, transport: MailTransport) -> int:
-    """Send due emails batch by batch, and return the number of attempts. Raises DatabaseUnavailable."""
-    recorder, total = build_recorder(database), 0
-    while (batch := await claim_batch(database)) is not None:
-        await send_batch(batch, transport, recorder)
-        total += len(batch.notices)
-    return total
-
-
 def _render(notice: ClaimedNotice) -> Email | None:
     try:
         return render_email(notice.read())

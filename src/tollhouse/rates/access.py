@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from tollhouse.kernel.money import Currency, Money
+from tollhouse.kernel.money import Currency
 from tollhouse.rates.ecb import load_shipped_table
-from tollhouse.rates.model import Rate, RateTable, build_rates, convert, load_parities
+from tollhouse.rates.model import Rate, RateTable, build_rates, load_parities
 from tollhouse.rates.store import select_latest_table
 from tollhouse.storage.database import Database
 
@@ -37,11 +37,6 @@ class Rates:
         """Return the value of one unit of a currency in US dollars, or None if it is unknown."""
         rate = self._rates.get(currency.code)
         return rate.usd_per_unit if rate else None
-
-    def to_usd(self, money: Money) -> Decimal | None:
-        """Convert to US dollars at today's rate, in whole cents. Return None if no rate is known, as for metals."""
-        rate = self.usd_per_unit(money.currency)
-        return None if rate is None else convert(money, rate)
 
     def _replace(self, table: RateTable) -> None:
         if table != self._table:

@@ -33,29 +33,6 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 16
 MAX_SESSION_DATA = 1024
 
-MACHINE_PATHS = [
-    "/acquirer/authorize",
-    "/acquirer/capture",
-    "/acquirer/void",
-    "/acquirer/credit",
-    "/acquirer/inquire",
-    "/acquirer/reverse",
-    "/acquirer/update-account",
-    "/acquirer/disputes",
-    "/acquirer/disputes/acknowledge",
-    "/directory",
-    "/directory/ranges",
-    "/control/journal",
-    "/control/faults/add",
-    "/control/faults/list",
-    "/control/faults/clear",
-    "/control/test-data/create",
-    "/control/test-data/list",
-    "/control/test-data/read",
-    "/control/test-data/change",
-    "/control/test-data/delete",
-]
-
 log = structlog.get_logger()
 
 
@@ -104,7 +81,7 @@ class MachineCalls:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            *(self._route("POST", path, self.answer_machine) for path in MACHINE_PATHS),
+            *(self._route("POST", path, self.answer_machine) for path in self._simulator.paths),
             self._route("POST", f"{CHALLENGES}{{acsTransId}}", self.end_challenge),
             self._route("GET", "/control/journal", self.show_journal),
         ]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from uuid import UUID
 
 import structlog
@@ -91,6 +91,11 @@ class Simulator:
             "/control/test-data/change": test_data.change,
             "/control/test-data/delete": test_data.delete,
         }
+
+    @property
+    def paths(self) -> Collection[str]:
+        """The paths of messages, without those of single challenges."""
+        return self._answers.keys()
 
     async def start(self) -> None:
         """Resume the open work of the last process. Raises DatabaseUnavailable."""

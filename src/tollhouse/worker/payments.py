@@ -71,11 +71,6 @@ async def resolve_due(deps: AttemptDependencies) -> int:
     return await LeasedQueue(build_resolve_work(deps)).empty()
 
 
-async def reverse_due(deps: AttemptDependencies) -> int:
-    """Process due references, and return their number."""
-    return await LeasedQueue(build_reversal_work(deps)).empty()
-
-
 async def process_due_holds(deps: OperationDependencies) -> int:
     """Process due holds, and return their number."""
     return await LeasedQueue(build_hold_work(deps)).empty()

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from tests.support.callbacks import wait_until
+from tests.support.due import send_due_emails
 from tests.support.letters import facts
 from tests.support.mail_server import MailServer, make_certificate, open_mail_server
 
 from tollhouse.notices.model import Email
-from tollhouse.notices.send import BATCH, DELAYS, send_due_emails
+from tollhouse.notices.send import BATCH, DELAYS
 from tollhouse.notices.server import Security, Server
 from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices

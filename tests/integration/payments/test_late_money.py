@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests.support.acquirer import Plan, ScriptedAcquirer, approve
+from tests.support.due import reverse_due
 from tests.support.shop import MERCHANT, Shop, claim
 from tests.support.timelines import read_texts
 
@@ -26,7 +27,6 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.payments.reversals import LateApprovals, count_late_approvals, lease_due_reversals, process_reversal
 from tollhouse.payments.steps import FinishRecord
-from tollhouse.worker.payments import reverse_due
 
 HOUR, DAY = 3_600, 86_400
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.acquirer import Plan, ScriptedAcquirer, approve
+from tests.support.due import reverse_due
 from tests.support.shop import PATIENT, Shop, all_at_once, claim, open_shop
 
 from tollhouse.acquirers.model import Approved, Declined, NotSent, ReferenceUnknown, Reversed, Unknown
@@ -17,7 +18,7 @@ from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.resolve.resolve_attempts import lease_due, resolve_attempt
 from tollhouse.payments.reversals import choose_inquiry_interval
 from tollhouse.storage.database import Database
-from tollhouse.worker.payments import resolve_due, reverse_due
+from tollhouse.worker.payments import resolve_due
 
 
 async def lost(shop: Shop, *, answer: bool = True, outcome: Any = None) -> Payment:
