@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tollhouse.api.payment.requested_payment import digest_body, name_faults
+from tollhouse.api.payment.requested_payment import name_faults
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.reading.body import describe_faults, read_object, validate
+from tollhouse.api.reading.requests import build_claim
 from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
 from tollhouse.idempotency.model import Claim
@@ -59,15 +60,12 @@ async def read_card_request(
     find_cross_faults: Callable[[dict[str, Any]], Mapping[str, list[str]]],
     digest: Callable[[bytes], bytes],
     operation: str,
-    scope: str = "",
 ) -> CardRequest[Model]:
     """Authenticate, decode and validate, and collect the faults that the body has by itself.
 
-    `operation` is that of the X-Request-ID, `scope` what the request is about besides its body. Raises whatever
-    `RequestAuthenticator.access` and `read_object` raise.
+    `operation` is that of the X-Request-ID. Raises whatever `RequestAuthenticator.access` and `read_object` raise.
     """
     merchant = await gate.access(request)
-    request_id, is_sent = request.request_id, request.sent_request_id is not None
     body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
     faults = {**find_cross_faults(body), **find_request_id_faults(request), **card_faults}
     faults |= find_misplaced_card_numbers(request, parse_number(body), shown_parts(body))
@@ -76,8 +74,8 @@ async def read_card_request(
         read = validate(model, body, context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
-    claim = Claim(merchant.merchant_id, operation, request_id, digest_body(digest, body, scope)) if is_sent else None
-    return CardRequest(merchant, request_id, claim, body, read, faults)
+    claim = build_claim(request, merchant, body, operation=operation, digest=digest)
+    return CardRequest(merchant, request.request_id, claim, body, read, faults)
 
 
 async def find_faults(

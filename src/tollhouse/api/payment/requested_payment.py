@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from tollhouse.api.fields.card import CardFields
 from tollhouse.api.fields.source import AccountSource, AccountWithCodeSource, ConsumerSource, TokenSource
 from tollhouse.api.payment.payment_request import PaymentRequest, skus_of
-from tollhouse.api.reading.requests import leave_out_codes
 from tollhouse.kernel.faults import Fault, Subject
 from tollhouse.payments.charge.intent import PRICE_REQUIRED
 from tollhouse.payments.charge.references import NO_CONSUMER_NAMED
@@ -35,9 +32,6 @@ MAX_REFERENCE_LENGTH = 36
 MAX_EXTERNAL_ID_LENGTH = 255
 #: Fields of the request's consumer that are no part of the consumer.
 NOT_PROFILE = {"id", "externalId", "ip"}
-
-#: The same bytes for equal bodies, whatever the order of their fields.
-_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 #: Where each subject of a fault is in a body; of an item, below the item.
 PATHS = {
@@ -191,12 +185,3 @@ def name_faults(faults: Iterable[Fault], body: dict[str, Any]) -> dict[str, list
         path = f"{item}.{ITEM_PATHS[fault.subject]}" if item else PATHS[fault.subject]
         named.setdefault(path, []).append(TEXTS.get(fault.text, fault.text).format(item=item))
     return named
-
-
-def digest_body(digest: Callable[[bytes], bytes], body: dict[str, Any], scope: str = "") -> bytes:
-    """Hash a body under a key, whatever the order of its fields, without the security code: no trace of it stays.
-
-    `scope` is what a request is about besides its body.
-    """
-    content = leave_out_codes({**body, "paymentSource": _object(body, "paymentSource")})
-    return digest(scope.encode() + _encode_canonical(content))

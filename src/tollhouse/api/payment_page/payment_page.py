@@ -21,7 +21,7 @@ from tollhouse.api.payment.requested_payment import (
 from tollhouse.api.payment_page.payment_page_request import PaymentPageRequest, first_path, read_fee_rules
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.reading.body import describe_faults, read_object
-from tollhouse.api.reading.requests import canonical
+from tollhouse.api.reading.requests import build_claim
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_reply
@@ -117,11 +117,8 @@ async def _read(
         model = PaymentPageRequest.model_validate(body, context=context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
-    request_id, claim = request.request_id, None
-    if request.sent_request_id is not None and "X-Request-ID" not in faults:
-        digest = links.lookups.vault.digest(canonical(request.path, body))
-        claim = Claim(merchant.merchant_id, OPERATION, request_id, digest)
-    return _Asked(merchant, request_id, claim, body, model, faults)
+    claim = build_claim(request, merchant, body, operation=OPERATION, digest=links.lookups.vault.digest)
+    return _Asked(merchant, request.request_id, claim, body, model, faults)
 
 
 async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, timedelta]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
@@ -24,6 +24,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 #: Names of card security codes, in the fields of ours and of others.
 CODE_NAMES = ("cvv", "cvc", "securitycode")
+
+#: The same bytes for equal bodies, whatever the order of their fields.
+_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 #: Hashes bytes under a key of the vault.
 Digest = Callable[[bytes], bytes]
@@ -82,18 +85,13 @@ async def read_creation(
     context: Mapping[str, Any] | None = None,
     limit_bytes: int = MAX_BODY_BYTES,
 ) -> AuthenticatedRequest[Model]:
-    """Authenticate, decode and validate a request that creates something, and claim its X-Request-ID.
-
-    `operation` is the scope of the id beside the merchant. The path belongs to the digest: one id names one request.
-    """
+    """Authenticate, decode and validate a request that creates something, and read its idempotency key."""
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
     faults |= find_request_id_faults(request) | _find_query_faults(request, model)
     body = validate_body(model, content, faults, context)
-    request_id, claim = request.request_id, None
-    if request.sent_request_id is not None:
-        claim = Claim(merchant.merchant_id, operation, request_id, digest(canonical(request.path, content)))
-    return AuthenticatedRequest(merchant, request_id, body, claim)
+    claim = build_claim(request, merchant, content, operation=operation, digest=digest)
+    return AuthenticatedRequest(merchant, request.request_id, body, claim)
 
 
 async def read_query(gate: RequestAuthenticator, request: Request, model: type[Model]) -> AuthenticatedRequest[Model]:
@@ -116,9 +114,18 @@ def _find_query_faults(request: Request, model: type[BaseModel]) -> dict[str, li
     return {name: ["is no parameter of this call; the body has it"] for name in request.query}
 
 
-def canonical(path: str, content: Mapping[str, Any]) -> bytes:
-    """Write a request so that two equal ones are equal bytes, whatever the order of their fields."""
-    return json.dumps([path, leave_out_codes(content)], sort_keys=True, default=str).encode()
+def build_claim(
+    request: Request, merchant: Merchant, content: dict[str, Any], *, operation: str, digest: Digest
+) -> Claim | None:
+    """Return the claim of a request's idempotency key, or None if it sent none.
+
+    `operation` is the scope of the key beside the merchant. Equal requests have one path and equal bodies, whatever the
+    order of their fields.
+    """
+    if request.sent_request_id is None:
+        return None
+    canonical = _encode_canonical([request.path, leave_out_codes(content)])
+    return Claim(merchant.merchant_id, operation, request.request_id, digest(canonical))
 
 
 def leave_out_codes(content: Any) -> Any:

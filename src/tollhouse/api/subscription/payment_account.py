@@ -97,7 +97,6 @@ class SubscriptionAccountCalls(Calls):
             find_cross_faults=find_cross_faults,
             digest=self._biller.lookups.vault.digest,
             operation=CHANGE_OPERATION,
-            scope=request.path,
         )
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         try:
