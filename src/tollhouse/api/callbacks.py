@@ -22,14 +22,14 @@ from tollhouse.idempotency.create import create_once
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
 from tollhouse.ipn.model import EventEntry, Record
 from tollhouse.ipn.resend import DeliveryKey, resend_transaction
-from tollhouse.ipn.resend_many import ResendFilter, resend_events
+from tollhouse.ipn.resend_many import ResendFilter, Resent, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.faults import Subject
 from tollhouse.kernel.ids import MAX_ID
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
-from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database
 from tollhouse.wire.callbacks import (
     EventAnswer,
     EventListAnswer,
@@ -146,13 +146,16 @@ class CallbackCalls(Calls):
         )
         merchant_id, url = asked.merchant.merchant_id, asked.body.url
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
-
-        async def create(connection: PlainConnection) -> bytes:
-            key = await resend_transaction(connection, merchant_id=merchant_id, transaction_id=number, url=url)
-            return render_json(key)
-
         with naming_faults({Subject.CALLBACK_URL: "url"}):
-            reply = await create_once(self._database, asked.claim, create)
+            reply = await create_once(
+                self._database,
+                asked.claim,
+                resend_transaction,
+                render_json,
+                merchant_id=merchant_id,
+                transaction_id=number,
+                url=url,
+            )
         key = DeliveryKey(*msgspec.json.decode(reply.body))
         record = await _wait_for_attempt(self._database, merchant_id, key, seconds=self._wait_seconds)
         return answer_reply(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
@@ -188,14 +191,10 @@ class CallbackCalls(Calls):
             origin=None if body.endpoint is None else get_origin(body.endpoint),
             only_failed=body.onlyFailed,
         )
-
-        async def create(connection: PlainConnection) -> bytes:
-            resent = await resend_events(connection, merchant_id=merchant_id, filter_=wanted)
-            return render(
-                ResentAnswer(resent=resent.count, skipped=resent.skipped, after=resent.last, hasMore=resent.has_more)
-            )
-
-        return answer_reply(await create_once(self._database, asked.claim, create))
+        reply = await create_once(
+            self._database, asked.claim, resend_events, show_resent, merchant_id=merchant_id, filter_=wanted
+        )
+        return answer_reply(reply)
 
     @call("GET /events", "Read events again", query=EventQuery, answer=EventListAnswer)
     async def list_events(self, request: Request) -> Response:
@@ -235,6 +234,11 @@ async def _read_attempt(database: Database, merchant_id: int, key: DeliveryKey) 
     if found is None:
         raise InternalError("A delivery that was committed is not there.")
     return found
+
+
+def show_resent(resent: Resent) -> bytes:
+    """Write how many callbacks are sent again, and how far it got."""
+    return render(ResentAnswer(resent=resent.count, skipped=resent.skipped, after=resent.last, hasMore=resent.has_more))
 
 
 def build_record(record: Record) -> IpnRecordAnswer:

@@ -20,7 +20,7 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
-from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database
 from tollhouse.vault.vault import Vault
 from tollhouse.wire.render import build_timestamp, render
 from tollhouse.wire.resources import ConsumerAnswer
@@ -84,18 +84,17 @@ class ConsumerCalls(Calls):
         )
         merchant_id, external_id = asked.merchant.merchant_id, asked.body.externalId
         consumer_id = derive_consumer_id(self._vault.identity_key, merchant_id=merchant_id, external_id=external_id)
-
-        async def create(connection: PlainConnection) -> bytes:
-            entry = await upsert_consumer(
-                connection,
-                merchant_id=merchant_id,
-                consumer_id=consumer_id,
-                external_id=external_id,
-                change=asked.body.to_change(),
-            )
-            return show_consumer(entry)
-
-        return answer_reply(await create_once(self._database, asked.claim, create))
+        reply = await create_once(
+            self._database,
+            asked.claim,
+            upsert_consumer,
+            show_consumer,
+            merchant_id=merchant_id,
+            consumer_id=consumer_id,
+            external_id=external_id,
+            change=asked.body.to_change(),
+        )
+        return answer_reply(reply)
 
     @call("GET /consumer/{consumerId}", "Look a consumer up", answer=ConsumerAnswer)
     async def get_consumer(self, request: Request) -> Response:

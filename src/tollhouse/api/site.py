@@ -25,7 +25,7 @@ from tollhouse.http.responses import Response, answer_reply
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
-from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import OWN, SiteAnswer
 
@@ -180,12 +180,11 @@ class SiteCalls(Calls):
         asked = await read_creation(
             self._gate, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
         )
-
-        async def create(connection: PlainConnection) -> bytes:
-            merchant_id = asked.merchant.merchant_id
-            return show_site(await create_site(connection, merchant_id=merchant_id, change=asked.body.to_change()))
-
-        return answer_reply(await create_once(self._database, asked.claim, create))
+        merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
+        reply = await create_once(
+            self._database, asked.claim, create_site, show_site, merchant_id=merchant_id, change=change
+        )
+        return answer_reply(reply)
 
     @call("GET /site/{siteId}", "Look a site up", answer=SiteAnswer)
     async def get_site(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from tollhouse.api.fields.price import AnyCurrency, PriceFields, check_schedule, read_amount
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tollhouse.catalog.access import Catalog
-    from tollhouse.storage.database import Database, PlainConnection
+    from tollhouse.storage.database import Database
 
 MISSING = "There is no such product."
 #: Where each subject of a fault is in a request.
@@ -170,17 +171,12 @@ class SkuCalls(Calls):
     async def post_sku(self, request: Request) -> Response:
         """Make a product. The gateway names it after site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
         asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
-        made: list[str | None] = []
-
-        async def create(connection: PlainConnection) -> bytes:
-            entry = await create_sku(connection, merchant_id=asked.merchant.merchant_id, draft=asked.body.to_draft())
-            made.append(entry.sku.name)
-            return show_sku(entry)
-
+        merchant_id, draft = asked.merchant.merchant_id, asked.body.to_draft()
         with naming_faults(FAULT_PATHS):
-            reply = await create_once(self._database, asked.claim, create)
-        for name in made:
-            self._catalog.forget_sku(asked.merchant.merchant_id, name or "")
+            reply = await create_once(
+                self._database, asked.claim, create_sku, show_sku, merchant_id=merchant_id, draft=draft
+            )
+        self._catalog.forget_sku(merchant_id, msgspec.json.decode(reply.body)["name"])
         return answer_reply(reply)
 
     @call("GET /sku/{name}", "Look a product up", answer=SkuAnswer)

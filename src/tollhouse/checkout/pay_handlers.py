@@ -15,7 +15,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,9 +45,8 @@ from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import LinkState
 from tollhouse.links.pay import ConsumerBrowser, create_form, is_form_of, pay_link
-from tollhouse.payments.pages import PATH
+from tollhouse.payments.pages import PATH, build_return_url, build_untried_return_url
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
-from tollhouse.payments.returns import build_return_url, build_untried_return_url
 from tollhouse.threeds.model import BrowserData
 
 if TYPE_CHECKING:
@@ -80,12 +79,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PaymentPageDependencies:
-    """What the pages work with. `today` is asked where a card whose expiry is past is refused in the form."""
+    """What the pages work with. In live, the form refuses a card whose expiry is past."""
 
     links: LinkDependencies
     address_of: Callable[[Request], str] = peer_of
     is_stage: bool = True
-    today: Callable[[], datetime | None] = lambda: None
     by_link: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_LINK))
     by_address: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_ADDRESS))
 
@@ -194,7 +192,7 @@ async def _take_form(
         return send(page, status=403)
     if link.state is not LinkState.OPEN or number != link.attempts + 1:
         return _go_on(till, request, link, f"{PATH}/{key}/done")
-    filled = read_card_form(form, today=till.today())
+    filled = read_card_form(form, today=None if till.is_stage else datetime.now(UTC))
     if filled.means is None:
         page = await _draw_page(till, request, link, key=key, faults=filled.faults, form=form, kept=filled.kept)
         return send(page, status=400)

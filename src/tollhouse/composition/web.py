@@ -150,12 +150,8 @@ def _open_portal(gateway: Gateway) -> Portal:
 
 
 def _open_till(gateway: Gateway) -> PaymentPageDependencies:
-    is_live = gateway.settings.is_live
     return PaymentPageDependencies(
-        gateway.parts.links,
-        address_of=gateway.gate.address_of,
-        is_stage=not is_live,
-        today=lambda: datetime.now(UTC) if is_live else None,
+        gateway.parts.links, address_of=gateway.gate.address_of, is_stage=not gateway.settings.is_live
     )
 
 

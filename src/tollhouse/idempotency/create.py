@@ -7,6 +7,7 @@ and messages call an outside party between claim and response: their claims have
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.replay import replay
@@ -15,11 +16,19 @@ from tollhouse.kernel.errors import RequestInProgress, TollhouseError
 from tollhouse.kernel.reply import CREATED, Reply
 from tollhouse.storage.database import Database, PlainConnection
 
-Create = Callable[[PlainConnection], Awaitable[bytes]]
+Parameters = ParamSpec("Parameters")
+Created = TypeVar("Created")
 
 
-async def create_once(database: Database, claim: Claim | None, create: Create, *, status: int = CREATED) -> Reply:
-    """Run `create` in one database transaction with the claim of its key, and return the response.
+async def create_once(
+    database: Database,
+    claim: Claim | None,
+    create: Callable[Concatenate[PlainConnection, Parameters], Awaitable[Created]],
+    render: Callable[[Created], bytes],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Reply:
+    """Run `create` in one database transaction with the claim of its key, and return the rendered response.
 
     A repeated request gets the first response, byte for byte. Of two concurrent ones, the second waits for the commit
     of the first and is a repeat. If `create` raises, nothing is written and the key stays free. `create` may call
@@ -27,7 +36,7 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
     """
     async with database.transaction() as connection:
         if await claim_request(connection, claim):
-            reply = Reply(status, await create(connection))
+            reply = Reply(CREATED, render(await create(connection, *arguments, **options)))
             await record_response(connection, claim, reply)
             return reply
     return await _replay_first(database, claim, wait_seconds=0.0)
@@ -36,7 +45,7 @@ async def create_once(database: Database, claim: Claim | None, create: Create, *
 async def create_and_send(
     database: Database,
     claim: Claim | None,
-    create: Create,
+    create: Callable[[PlainConnection], Awaitable[bytes]],
     send: Callable[[], Awaitable[None]],
     *,
     lease_seconds: float,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from tollhouse.idempotency.create import create_once
 from tollhouse.idempotency.model import Claim
@@ -43,15 +45,28 @@ async def create_link(
 
     The link reserves the number of its payment. Raises RequestIdReused.
     """
-    payment_id = await dependencies.numbers.next_number()
-    names = {"merchant_id": merchant_id, "payment_id": payment_id}
+    pages, own = (
+        dependencies.pages,
+        {"merchant_id": merchant_id, "payment_id": await dependencies.numbers.next_number()},
+    )
+    return await create_once(
+        dependencies.database,
+        claim,
+        _insert,
+        render_json,
+        page_address(pages, **own),
+        **own,
+        digest=page_digest(pages, **own),
+        terms=terms,
+        request_id=request_id,
+        ttl=ttl,
+    )
 
-    async def insert(connection: PlainConnection) -> bytes:
-        digest = page_digest(dependencies.pages, **names)
-        await insert_link(connection, **names, digest=digest, terms=terms, request_id=request_id, ttl=ttl)
-        return render_json({"url": page_address(dependencies.pages, **names), "code": MADE})
 
-    return await create_once(dependencies.database, claim, insert)
+async def _insert(connection: PlainConnection, /, url: str, **columns: Any) -> Mapping[str, Any]:
+    """Insert a link, and return the response with its URL."""
+    await insert_link(connection, **columns)
+    return {"url": url, "code": MADE}
 
 
 def parse_ttl(text: str) -> timedelta:

@@ -13,7 +13,7 @@ from tests.support.cardholders import PAGE_FIELDS, REDIRECT_URL, Answer, World
 from tests.support.clock import leap
 
 from tollhouse.payments.authentication.resume import abandon, apply_decision, sweep_authentications
-from tollhouse.payments.returns import sign_return
+from tollhouse.payments.pages import sign_return
 from tollhouse.stage.demo import MERCHANT_ID
 from tollhouse.threeds.store import select_by_trans_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from tollhouse.payments.returns import sign_return
+from tollhouse.payments.pages import sign_return
 
 
 def test_the_signature_covers_four_values() -> None:

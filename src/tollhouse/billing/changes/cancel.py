@@ -47,6 +47,8 @@ async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> 
 
     Raises NotFound, and Invalid for one that has expired or has nothing left to charge.
     """
-    return await change_subscription(
-        biller, key, lifecycle.recover, request_id=request_id, telling=lambda _before, _after: RECOVERED
-    )
+    return await change_subscription(biller, key, lifecycle.recover, request_id=request_id, telling=_choose_recovered)
+
+
+def _choose_recovered(_before: Subscription, _after: Subscription) -> LifecycleEventKind:
+    return RECOVERED
