@@ -85,7 +85,7 @@ values (
 on conflict (merchant_id, account_id) do update
 set key_version = excluded.key_version, sealed_card = excluded.sealed_card, expiry_month = excluded.expiry_month,
     expiry_year = excluded.expiry_year,
-    network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id), updated_at = now();
+    network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id);
 update consumer set last_account_id = md5((:consumer::bigint)::text)::uuid
 where merchant_id = :merchant_id and consumer_id = 'cbench-' || :consumer::bigint
     and last_account_id is distinct from md5((:consumer::bigint)::text)::uuid;

@@ -108,8 +108,7 @@ locked as (
     for no key update of a
 )
 update account a
-set disabled = :disabled,
-    updated_at = case when a.disabled = :disabled then a.updated_at else now() end
+set disabled = :disabled
 from locked
 where a.merchant_id = :merchant_id and a.account_id = locked.account_id
 returning true;
@@ -134,8 +133,7 @@ set
     key_version = :key_version,
     sealed_card = :sealed_card,
     expiry_month = :expiry_month,
-    expiry_year = :expiry_year,
-    updated_at = now()
+    expiry_year = :expiry_year
 where merchant_id = :merchant_id and account_id = :account_id;
 
 -- name: insert_replacement!
@@ -156,13 +154,12 @@ set key_version = excluded.key_version,
     expiry_month = excluded.expiry_month,
     expiry_year = excluded.expiry_year,
     network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id),
-    replaced_by = null,
-    updated_at = now();
+    replaced_by = null;
 
 -- name: update_accounts_replaced!
 -- Record the replacement of a stored card, and of the cards that it had replaced.
 update account
-set replaced_by = :account_id, updated_at = now()
+set replaced_by = :account_id
 where merchant_id = :merchant_id and (account_id = :replaced_id or replaced_by = :replaced_id)
     and account_id <> :account_id;
 

@@ -81,7 +81,7 @@ begin
         ) as g
         where a.ctid = g.row_id
         returning a.merchant_id, a.transaction_id, a.sent_at, g.state, a.number, g.record_id, a.acquirer,
-            nullif(a.reference, usual_reference_v1(a.transaction_id, a.number)), g.response_code, g.advice_code, g.approval_code
+            nullif(a.reference, a.transaction_id || '-' || a.number), g.response_code, g.advice_code, g.approval_code
     )
     insert into closed_attempt (
         merchant_id, transaction_id, sent_at, state, number, moved_by, acquirer, reference, response_code, advice_code,

@@ -24,7 +24,6 @@ begin
         expiry_month = excluded.expiry_month,
         expiry_year = excluded.expiry_year,
         network_transaction_id = coalesce(account.network_transaction_id, excluded.network_transaction_id),
-        replaced_by = null,
-        updated_at = now();
+        replaced_by = null;
 end
 $$;

@@ -7,19 +7,22 @@ create type last_account_v1 as (
 create function update_last_accounts_v1(accounts last_account_v1[]) returns void
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 begin
-    perform from consumer c
-    join unnest(accounts) as g using (merchant_id, consumer_id)
-    order by c.merchant_id, c.consumer_id
-    for no key update of c;
-
-    update consumer c
-    set last_account_id = g.account_id, has_paid = g.has_paid
-    from (
+    -- A consumer who pays with the same card again is neither locked nor written.
+    with given as (
         select distinct on (merchant_id, consumer_id) * from unnest(accounts)
         order by merchant_id, consumer_id, has_paid desc, place desc
-    ) as g
-    where c.merchant_id = g.merchant_id and c.consumer_id = g.consumer_id
-        and (g.has_paid or not c.has_paid)
-        and (c.last_account_id is distinct from g.account_id or c.has_paid is distinct from g.has_paid);
+    ), locked as materialized (
+        select g.*
+        from given as g
+        join consumer c using (merchant_id, consumer_id)
+        where (g.has_paid or not c.has_paid)
+            and (c.last_account_id is distinct from g.account_id or c.has_paid is distinct from g.has_paid)
+        order by c.merchant_id, c.consumer_id
+        for no key update of c
+    )
+    update consumer c
+    set last_account_id = g.account_id, has_paid = g.has_paid
+    from locked as g
+    where c.merchant_id = g.merchant_id and c.consumer_id = g.consumer_id and (g.has_paid or not c.has_paid);
 end
 $$;

@@ -160,7 +160,7 @@ create table closed_attempt (
     -- Identifies the state change that closed it, so that a repeated write recognizes its own.
     moved_by uuid,
     acquirer text not null,
-    -- Identifies the attempt at the acquirer forever. Null if it is the usual one, of transaction and number: see the view attempt.
+    -- Identifies the attempt at the acquirer forever. Null if it is the usual one, `transaction_id-number`.
     reference text,
     response_code text,
     advice_code text,
@@ -175,8 +175,8 @@ select merchant_id, transaction_id, number, acquirer, reference, state, sent_at,
     null::text as approval_code
 from open_attempt
 union all
-select merchant_id, transaction_id, number, acquirer, coalesce(reference, usual_reference_v1(transaction_id, number)), state, sent_at,
-    null, 0, null, null, null, null, moved_by, response_code, advice_code, approval_code
+select merchant_id, transaction_id, number, acquirer, coalesce(reference, transaction_id || '-' || number), state, sent_at, null,
+    0, null, null, null, null, moved_by, response_code, advice_code, approval_code
 from closed_attempt;
 
 -- State changes of attempts and inquiries without a result. A payment approved at once has no rows here.

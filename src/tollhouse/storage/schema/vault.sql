@@ -59,7 +59,6 @@ create table account (
     -- The stored card of the new number, which the account updater returned. It is charged instead.
     replaced_by uuid,
     created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
     primary key (merchant_id, account_id),
     constraint account_replaced_by_another check (replaced_by <> account_id)
 );
