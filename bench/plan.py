@@ -234,7 +234,7 @@ async def _run_serves(directory: Path, dsn: str, processes: int) -> AsyncIterato
 async def measure_rows(bench: Bench) -> None:
     """What a payment leaves in tables and indexes, and how many of its updates stay on their page."""
     async with running(acquirer="approving", posted=False) as (gateway, sink):
-        await _load(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
+        await run_payments(gateway, sink, connections=COMMON_CONNECTIONS, seconds=bench.seconds)
         await asyncio.sleep(STATISTICS_SECONDS)
         await compact(gateway.directory)
         before = await read_rows(gateway.directory)

@@ -1,7 +1,7 @@
 """What a payment leaves in the tables: bytes of all tables and indexes, and how many updates stayed on their page.
 
-The size after `vacuum full` is what lasts; the size before it includes dead versions of rows, whose space is reused. A first load creates
-the consumers who come back in the measured one.
+The size after `vacuum full` is what lasts; the size before it includes dead versions of rows, whose space is reused.
+A first load creates the consumers who come back in the measured one.
 """
 
 from __future__ import annotations
