@@ -246,11 +246,7 @@ def _encode_query(query: AccountQuery) -> bytes:
 
 def _describe_card(card: Card) -> dict[str, Any]:
     """Build the card's fields. Only here is its number in clear text."""
-    return {
-        "number": card.number.reveal(),
-        "expiryMonth": card.expiry.month,
-        "expiryYear": card.expiry.year,
-    }
+    return {"number": card.number.reveal(), "expiryMonth": card.expiry.month, "expiryYear": card.expiry.year}
 
 
 def _encode_operation(operation: AcquirerOperation) -> bytes:

@@ -97,11 +97,7 @@ async def update_last_account_replaced(
 ) -> None:
     """Point a consumer's last stored card to its replacement, in the caller's database transaction."""
     await queries.update_last_account_replaced(
-        connection,
-        merchant_id=merchant_id,
-        consumer_id=consumer_id,
-        replaced_id=replaced_id,
-        account_id=account_id,
+        connection, merchant_id=merchant_id, consumer_id=consumer_id, replaced_id=replaced_id, account_id=account_id
     )
 
 

@@ -17,11 +17,7 @@ FindResponse = Callable[[StoredClaim], Awaitable[bytes | None]]
 
 
 async def replay(
-    database: Database,
-    claim: Claim | None,
-    *,
-    wait_seconds: float = 0.0,
-    find_response: FindResponse | None = None,
+    database: Database, claim: Claim | None, *, wait_seconds: float = 0.0, find_response: FindResponse | None = None
 ) -> Reply | None:
     """Return the response to the first request with this key, or None if the key is free or missing.
 

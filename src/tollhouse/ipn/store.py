@@ -115,9 +115,7 @@ async def select_unnumbered_events(connection: PlainConnection, batch: int) -> l
 async def number_events(connection: PlainConnection, events: Sequence[UnnumberedEvent], origins: Sequence[str]) -> int:
     """Number events, insert their deliveries, and return the number of events; 0 if another sequencer runs."""
     numbered: int = await queries.number_events(
-        connection,
-        positions=[event.position for event in events],
-        origins=origins,
+        connection, positions=[event.position for event in events], origins=origins
     )
     return numbered
 
@@ -132,9 +130,7 @@ async def upsert_hosts(connection: PlainConnection, origins: Iterable[OriginKey]
     """Find or create hosts, mark them for the next claim, and return their IDs."""
     ordered = sorted(set(origins))
     rows = queries.upsert_hosts(
-        connection,
-        merchant_ids=[key.merchant_id for key in ordered],
-        origins=[key.origin for key in ordered],
+        connection, merchant_ids=[key.merchant_id for key in ordered], origins=[key.origin for key in ordered]
     )
     return {OriginKey(row["merchant_id"], row["origin"]): row["host_id"] async for row in rows}
 
@@ -202,9 +198,7 @@ async def release_held(connection: PlainConnection, threads: Iterable[OrderingKe
     if not ordered:
         return set()
     rows = queries.release_held(
-        connection,
-        merchant_ids=[key.merchant_id for key in ordered],
-        threads=[key.thread for key in ordered],
+        connection, merchant_ids=[key.merchant_id for key in ordered], threads=[key.thread for key in ordered]
     )
     return {HostKey(*row) async for row in rows}
 

@@ -142,9 +142,7 @@ LIVE = build_live_policy()
 #: For URLs that developers give on their own command line.
 ANY_ADDRESS = AddressPolicy(https_only=False, allowed=(ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")))
 STAGE = AddressPolicy(
-    https_only=False,
-    allowed=tuple(ipaddress.ip_network(text) for text in (*_LOOPBACK, *_PRIVATE)),
-    never=_NEVER,
+    https_only=False, allowed=tuple(ipaddress.ip_network(text) for text in (*_LOOPBACK, *_PRIVATE)), never=_NEVER
 )
 
 

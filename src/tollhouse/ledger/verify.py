@@ -59,10 +59,7 @@ class LedgerReport:
 
 async def verify_ledger(database: Database, *, slice_size: int = SLICE) -> LedgerReport:
     """Verify the whole ledger and return a report. Raises DatabaseUnavailable."""
-    async with (
-        database.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with database.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         balances = await store.select_balances(connection)
         entries, transactions = await store.count_entries(connection)
         violations = find_balance_violations(balances)

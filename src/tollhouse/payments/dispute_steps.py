@@ -34,11 +34,7 @@ class Dispute(Struct, frozen=True):
 
 def columns_of_dispute(dispute: Dispute) -> dict[str, Any]:
     """Return the columns of an operation that only a chargeback has."""
-    return {
-        "dispute_step": dispute.step,
-        "moved_minor": dispute.moved_minor,
-        "excess_minor": dispute.excess_minor,
-    }
+    return {"dispute_step": dispute.step, "moved_minor": dispute.moved_minor, "excess_minor": dispute.excess_minor}
 
 
 def read_dispute(row: Mapping[str, Any]) -> Dispute | None:

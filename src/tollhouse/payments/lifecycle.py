@@ -73,12 +73,7 @@ def set_attempt_state(payment: Payment, state: AttemptState) -> Payment:
 
 
 def next_attempt(
-    payment: Payment,
-    *,
-    acquirer: str,
-    now: datetime,
-    send_before: float,
-    state: AttemptState = AttemptState.IN_FLIGHT,
+    payment: Payment, *, acquirer: str, now: datetime, send_before: float, state: AttemptState = AttemptState.IN_FLIGHT
 ) -> Payment:
     """Return the payment with a further attempt, which has a reference of its own.
 

@@ -146,13 +146,7 @@ def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
 def build_placeholder_attempt(at: datetime) -> Attempt:
     """Build the placeholder attempt of a transaction without an acquirer call: final and never sent."""
     return Attempt(
-        number=0,
-        acquirer="",
-        reference="",
-        state=AttemptState.NOT_SENT,
-        card=None,
-        fingerprint=b"",
-        sent_at=at,
+        number=0, acquirer="", reference="", state=AttemptState.NOT_SENT, card=None, fingerprint=b"", sent_at=at
     )
 
 
@@ -248,10 +242,7 @@ def _terms_of(payment: Payment) -> dict[str, Any]:
     if payment.recipient:
         terms["recipient"] = asdict(payment.recipient)
     if payment.holding:
-        terms["holding"] = {
-            "captureDays": payment.holding.capture_after_days,
-            "validDays": payment.holding.valid_days,
-        }
+        terms["holding"] = {"captureDays": payment.holding.capture_after_days, "validDays": payment.holding.valid_days}
     if payment.subscribing:
         terms["subscribing"] = [
             {"id": each.subscription_id, "item": payment.items.index(each.item)} for each in payment.subscribing
@@ -359,11 +350,7 @@ def _read_summaries(text: str | None) -> tuple[SubscriptionSummary, ...]:
 
 def _external_authentication_to_json(external: ExternalAuthentication) -> dict[str, Any]:
     """Convert an external authentication without its proof, which the acquirer got and which is not stored."""
-    facts = {
-        "status": external.status,
-        "eci": external.eci,
-        "exemption": external.exemption,
-    }
+    facts = {"status": external.status, "eci": external.eci, "exemption": external.exemption}
     return {name: value for name, value in facts.items() if value is not None}
 
 

@@ -69,7 +69,4 @@ async def delete_code(
 
 
 #: Expired codes, by real time, and ended windows.
-SWEEPS = (
-    sweep_expired("phone_code", "expires_at"),
-    sweep_expired("phone_quota", "ends_at"),
-)
+SWEEPS = (sweep_expired("phone_code", "expires_at"), sweep_expired("phone_quota", "ends_at"))

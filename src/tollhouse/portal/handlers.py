@@ -160,14 +160,7 @@ class Portal:
         shown = lines[:PAGE_SIZE]
         more = format_cursor(*shown[-1].cursor) if len(lines) > PAGE_SIZE else ""
         return _show(
-            self,
-            request,
-            person,
-            "payments.html",
-            lines=shown,
-            wanted=wanted,
-            more=more,
-            is_later_page=bool(cursor),
+            self, request, person, "payments.html", lines=shown, wanted=wanted, more=more, is_later_page=bool(cursor)
         )
 
     async def show_payment(self, request: Request) -> Response:

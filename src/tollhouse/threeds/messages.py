@@ -77,11 +77,7 @@ RREQ = (
     optional("challengeCancel", "0[1-8]"),
 )
 
-CRES = (
-    Element("threeDSServerTransID", UUID_FORM),
-    Element("acsTransID", UUID_FORM),
-    Element("transStatus", "[YN]"),
-)
+CRES = (Element("threeDSServerTransID", UUID_FORM), Element("acsTransID", UUID_FORM), Element("transStatus", "[YN]"))
 
 METHOD_ANSWER = (Element("threeDSServerTransID", UUID_FORM),)
 
@@ -306,10 +302,7 @@ def parse_cres(text: str) -> tuple[UUID, UUID, TransStatus]:
 
 def build_method_data(*, three_ds_server_trans_id: UUID, notification_url: str) -> str:
     """Build the `threeDSMethodData` of the form in the hidden frame."""
-    message = {
-        "threeDSServerTransID": str(three_ds_server_trans_id),
-        "threeDSMethodNotificationURL": notification_url,
-    }
+    message = {"threeDSServerTransID": str(three_ds_server_trans_id), "threeDSMethodNotificationURL": notification_url}
     return encode_base64url(write_message(message))
 
 
@@ -323,11 +316,7 @@ def parse_method_answer(text: str) -> UUID:
 def build_preq(*, three_ds_server_trans_id: UUID) -> bytes:
     """Build the request for the Directory Server's card ranges."""
     return write_message(
-        {
-            "messageType": "PReq",
-            "messageVersion": VERSIONS[-1],
-            "threeDSServerTransID": str(three_ds_server_trans_id),
-        }
+        {"messageType": "PReq", "messageVersion": VERSIONS[-1], "threeDSServerTransID": str(three_ds_server_trans_id)}
     )
 
 

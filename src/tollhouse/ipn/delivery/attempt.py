@@ -89,12 +89,7 @@ def build_headers(delivery: Delivery, secrets: Sequence[str], *, timestamp: int)
 
 
 async def post_delivery(
-    session: CallbackSession,
-    delivery: Delivery,
-    *,
-    secrets_of: SecretsOf,
-    policy: AddressPolicy,
-    limits: AttemptLimits,
+    session: CallbackSession, delivery: Delivery, *, secrets_of: SecretsOf, policy: AddressPolicy, limits: AttemptLimits
 ) -> DeliveryAttempt | None:
     """Post an event once and return the attempt; None if no slot of its address was free in time."""
     target = Peer(delivery.merchant_id)

@@ -204,10 +204,7 @@ def _build_payment(mode: Mode, status: Status, at: datetime) -> Payment:
 
 def _build_subscription(at: datetime, state: SubscriptionState) -> Subscription:
     """Build a subscription to which something happens at a moment."""
-    prices = (
-        Price(Offset(0, "d"), PRICE, repeat=False),
-        Price(Offset(30, "d"), PRICE, repeat=True),
-    )
+    prices = (Price(Offset(0, "d"), PRICE, repeat=False), Price(Offset(30, "d"), PRICE, repeat=True))
     return Subscription(
         merchant_id=MERCHANT_ID,
         subscription_id=SUBSCRIPTION_ID,

@@ -49,10 +49,7 @@ async def demand_authentication(
     asked = payment
     if after_soft_decline:
         payment = lifecycle.next_attempt(
-            asked,
-            acquirer=asked.attempt.acquirer,
-            now=deps.clock.now(),
-            send_before=deps.timeouts.send_before(),
+            asked, acquirer=asked.attempt.acquirer, now=deps.clock.now(), send_before=deps.timeouts.send_before()
         )
     draft = draft_authentication(deps, payment, card_range, after_soft_decline=after_soft_decline)
     if browser is None or card_range.method_url is not None:

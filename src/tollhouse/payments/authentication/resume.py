@@ -158,7 +158,4 @@ async def _sweep_one(deps: AuthenticationDependencies, authentication: Authentic
 
 
 def _name(authentication: Authentication) -> dict[str, object]:
-    return {
-        "authentication_id": str(authentication.authentication_id),
-        "transaction_id": authentication.transaction_id,
-    }
+    return {"authentication_id": str(authentication.authentication_id), "transaction_id": authentication.transaction_id}

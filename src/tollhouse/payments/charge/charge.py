@@ -98,9 +98,7 @@ async def execute_attempt(
     """Call the acquirer for a begun payment, or start the challenge that comes first."""
     if refused_with is not None:
         return await finish_attempt(
-            deps.finish,
-            payment,
-            lifecycle.fail(payment, refused_with, deps.clock.now_of(payment.merchant_id)),
+            deps.finish, payment, lifecycle.fail(payment, refused_with, deps.clock.now_of(payment.merchant_id))
         )
     browser, external = intent.requested.consumer.browser, intent.requested.source.external_authentication
     if intent.asks_authentication:

@@ -13,14 +13,7 @@ from tollhouse.kernel.money import Money
 from tollhouse.payments.model import Payment, Status, Subscribing, SubscriptionSummary
 from tollhouse.payments.reading.public_names import name_transaction
 from tollhouse.rates.model import convert
-from tollhouse.wire.answers import (
-    ConsumerBlock,
-    PaymentAnswer,
-    PaymentBlock,
-    SourceAnswer,
-    SubscriptionBlock,
-    VatBlock,
-)
+from tollhouse.wire.answers import ConsumerBlock, PaymentAnswer, PaymentBlock, SourceAnswer, SubscriptionBlock, VatBlock
 from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
 
 #: The description of a payment with an open outcome.

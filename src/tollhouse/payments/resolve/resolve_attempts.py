@@ -57,9 +57,7 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
         return
     if payment.attempt.acquirer == NO_ACQUIRER:
         await finish_attempt(
-            deps.finish,
-            payment,
-            lifecycle.fail(payment, codes.NO_ROUTE, deps.clock.now_of(payment.merchant_id)),
+            deps.finish, payment, lifecycle.fail(payment, codes.NO_ROUTE, deps.clock.now_of(payment.merchant_id))
         )
         return
     acquirer = deps.acquirers.get(payment.attempt.acquirer)
