@@ -15,7 +15,7 @@ from tollhouse.billing.model import Agreement, Decline, EndReason, Subscription,
 from tollhouse.billing.schedule import Plan
 from tollhouse.catalog.model import Price, price_from_json, price_to_json
 from tollhouse.storage.database import PlainConnection
-from tollhouse.storage.queries import load_queries
+from tollhouse.storage.queries import load_queries, pick_fields
 
 queries = load_queries("tollhouse.billing")
 
@@ -201,19 +201,14 @@ def _columns_of_keys(keys: Iterable[Key]) -> dict[str, list[Any]]:
 def read_case(row: Mapping[str, Any]) -> SubscriptionContext:
     """Read a row of the view `subscription_case`."""
     return SubscriptionContext(
-        subscription=_read_subscription(row),
-        now=row["merchant_now"],
-        is_charging=row["is_charging"],
-        policy=choose_policy(row["policy"]),
-        clock_offset=row["clock_offset"],
-        is_merchant_active=row["is_merchant_active"],
-        lease=row["lease"],
-        version=row["version"],
-        first_tried_at=row["first_tried_at"],
-        declined_tries=row["declined_tries"],
-        last_decline=_read_last_decline(row),
-        declines=tuple(row["declines"]),
-        refused_at=row["refused_at"],
+        **pick_fields(SubscriptionContext, row)
+        | {
+            "subscription": _read_subscription(row),
+            "now": row["merchant_now"],
+            "policy": choose_policy(row["policy"]),
+            "last_decline": _read_last_decline(row),
+            "declines": tuple(row["declines"]),
+        }
     )
 
 
@@ -231,18 +226,14 @@ def _read_subscription(row: Mapping[str, Any]) -> Subscription:
         starts_at_base=row["starts_at_anchor"],
         first_period=row["first_period"],
     )
-    same = (
-        "merchant_id", "subscription_id", "payment_id", "site_id", "consumer_id", "account_id", "sku_name", "title",
-        "next_period", "tries", "cycle", "created_at", "began_as_trial", "renewal_at", "charge_at", "charged_at",
-        "paid_until", "cancel_at", "cancel_reason", "tells_consumer", "waits_for_account", "is_revoked",
-        "network_transaction_id", "check_card_at", "approved_at",
-    )  # fmt: skip
     return Subscription(
-        **{name: row[name] for name in same},
-        state=SubscriptionState(row["status"]),
-        plan=plan,
-        ended_with=EndReason(row["ended_with"]) if row["ended_with"] else None,
-        next_prices=_read_prices(row["next_prices"]) if row["next_prices"] else None,
+        **pick_fields(Subscription, row)
+        | {
+            "state": SubscriptionState(row["status"]),
+            "plan": plan,
+            "ended_with": EndReason(row["ended_with"]) if row["ended_with"] else None,
+            "next_prices": _read_prices(row["next_prices"]) if row["next_prices"] else None,
+        }
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from tollhouse.notices.model import EmailFacts, EmailState, Notice
 from tollhouse.storage.database import PlainConnection
-from tollhouse.storage.queries import load_queries
+from tollhouse.storage.queries import load_queries, pick_fields
 from tollhouse.storage.sweep import sweep_expired
 
 queries = load_queries("tollhouse.notices")
@@ -118,16 +118,5 @@ async def count_waiting(connection: PlainConnection) -> int:
 
 
 def _read_notice(row: Mapping[str, Any]) -> Notice:
-    return Notice(
-        merchant_id=row["merchant_id"],
-        notice_id=row["notice_id"],
-        recipient=row["recipient"],
-        language=row["language"],
-        facts=EmailFacts.from_json(json.loads(row["facts"])),
-        state=EmailState(row["state"]),
-        attempts=row["attempts"],
-        created_at=row["created_at"],
-        due_at=row["due_at"],
-        age=row["age"],
-        error=row["error"],
-    )
+    facts, state = EmailFacts.from_json(json.loads(row["facts"])), EmailState(row["state"])
+    return Notice(**pick_fields(Notice, row) | {"facts": facts, "state": state})

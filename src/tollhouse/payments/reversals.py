@@ -20,6 +20,7 @@ from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.model import AttemptState, Payment
 from tollhouse.payments.store import queries
 from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.queries import pick_fields
 
 #: Between inquiries about one attempt; later ones come every five minutes.
 FIRST_INQUIRY_INTERVALS_SECONDS = (10.0, 60.0)
@@ -185,15 +186,10 @@ def _key(due: DueReversal) -> dict[str, int]:
 
 def _read(row: Mapping[str, Any]) -> DueReversal:
     return DueReversal(
-        merchant_id=row["merchant_id"],
-        transaction_id=row["transaction_id"],
-        number=row["number"],
-        acquirer=row["acquirer"],
-        reference=row["reference"],
-        money=Money(row["amount_minor"], Currency.of(row["currency"])),
-        reason=ReversalReason(row["reason"]),
-        is_acknowledged=row["acknowledged_at"] is not None,
-        inquiries=row["inquiries"],
-        tries=row["tries"],
-        version=row["version"],
+        **pick_fields(DueReversal, row)
+        | {
+            "money": Money(row["amount_minor"], Currency.of(row["currency"])),
+            "reason": ReversalReason(row["reason"]),
+            "is_acknowledged": row["acknowledged_at"] is not None,
+        }
     )

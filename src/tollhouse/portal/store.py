@@ -29,7 +29,7 @@ from tollhouse.portal.model import (
     SkuLine,
 )
 from tollhouse.storage.database import Database, PlainConnection
-from tollhouse.storage.queries import load_queries
+from tollhouse.storage.queries import load_queries, pick_fields
 
 #: Maximum length of a list on a page.
 MAX_ROWS = 200
@@ -109,29 +109,21 @@ async def _read_sheet(connection: PlainConnection, merchant_id: int, row: Mappin
     deliveries = await select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=row["payment_id"])
     timeline = await select_timeline(connection, merchant_id=merchant_id, transaction_id=row["transaction_id"])
     return PaymentSheet(
-        line=_read_line(row),
-        parent_id=row["basis_id"],
-        given_reason=row["given_reason"] or "",
-        excess=Money(row["excess_minor"], Currency.of(row["currency"])) if row["excess_minor"] else None,
-        site_id=row["site_id"],
-        site_name=row["site_name"],
-        sku_name=row["sku_name"],
-        descriptor=row["descriptor"],
-        consumer_id=row["consumer_id"],
-        consumer=json.loads(row["consumer"]),
-        source=json.loads(row["source"]),
-        initiator=row["initiator"],
-        reason=row["reason"],
-        request_id=row["request_id"],
-        ipn_url=row["ipn_url"],
-        redirect_url=row["redirect_url"],
-        metadata=row["metadata"],
-        attempts=tuple([AttemptLine(**one) async for one in queries.select_attempts(connection, **own)]),
-        authentications=tuple(
-            [AuthenticationLine(**one) async for one in queries.select_authentications(connection, **own)]
-        ),
-        deliveries=tuple(one for one in deliveries if one.transaction_id == row["transaction_id"]),
-        timeline=timeline.entries if timeline else (),
+        **pick_fields(PaymentSheet, row)
+        | {
+            "line": _read_line(row),
+            "parent_id": row["basis_id"],
+            "given_reason": row["given_reason"] or "",
+            "excess": Money(row["excess_minor"], Currency.of(row["currency"])) if row["excess_minor"] else None,
+            "consumer": json.loads(row["consumer"]),
+            "source": json.loads(row["source"]),
+            "attempts": tuple([AttemptLine(**one) async for one in queries.select_attempts(connection, **own)]),
+            "authentications": tuple(
+                [AuthenticationLine(**one) async for one in queries.select_authentications(connection, **own)]
+            ),
+            "deliveries": tuple(one for one in deliveries if one.transaction_id == row["transaction_id"]),
+            "timeline": timeline.entries if timeline else (),
+        }
     )
 
 
@@ -143,17 +135,11 @@ def _read_line(row: Mapping[str, Any]) -> PaymentLine:
     step = DisputeStep(row["dispute_step"]) if row["dispute_step"] else None
     name = name_transaction(Mode(row["mode"]), Status(row["status"]), step)
     return PaymentLine(
-        payment_id=row["payment_id"],
-        transaction_id=row["transaction_id"],
-        created_at=row["created_at"],
-        begun_at=row["begun_at"],
-        settled_at=row["settled_at"],
-        mode=name.mode,
-        status=name.status,
-        code=get_code(row["code"]) if row["code"] else None,
-        money=Money(row["amount_minor"], Currency.of(row["currency"])),
-        brand=row["brand"],
-        card_number=row["card_number"],
-        email=row["email"],
-        title=row["title"],
+        **pick_fields(PaymentLine, row)
+        | {
+            "mode": name.mode,
+            "status": name.status,
+            "code": get_code(row["code"]) if row["code"] else None,
+            "money": Money(row["amount_minor"], Currency.of(row["currency"])),
+        }
     )

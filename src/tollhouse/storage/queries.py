@@ -32,6 +32,11 @@ class _OnConnection(AsyncPGAdapter):
         return await conn.execute(sql, *self._order(query_name, parameters))
 
 
+def pick_fields(record: type, row: Any) -> dict[str, Any]:
+    """Return the columns of a row whose names are fields of a record."""
+    return {name: row[name] for name in record.__annotations__ if name in row}
+
+
 def load_queries(package: str, name: str = "queries.sql") -> Any:
     """Load a package's statements.
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from tollhouse.storage.database import PlainConnection
-from tollhouse.storage.queries import load_queries
+from tollhouse.storage.queries import load_queries, pick_fields
 from tollhouse.threeds.lifecycle import list_origins
 from tollhouse.threeds.model import (
     CHALLENGE_CANCEL,
@@ -205,7 +205,7 @@ def _read(row: Mapping[str, Any] | None) -> Authentication | None:
 
 
 def _read_row(row: Mapping[str, Any]) -> Authentication:
-    fields = {name: row[name] for name in Authentication.__slots__}
+    fields = pick_fields(Authentication, row)
     fields["state"] = AuthenticationState(fields["state"])
     fields["browser"] = msgspec.json.decode(fields["browser"], type=BrowserData) if fields["browser"] else None
     return Authentication(**fields)

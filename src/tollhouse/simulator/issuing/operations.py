@@ -18,6 +18,7 @@ from tollhouse.simulator.issuing.positions import BalanceChange, CardBalance
 from tollhouse.simulator.model import Booking, IssuerResponse, OperationMessage, PublishedCard
 from tollhouse.simulator.store import book_disputes, queries, read_result
 from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.queries import pick_fields
 
 
 async def select_original(
@@ -117,20 +118,8 @@ async def _move(connection: PlainConnection, position: CardBalance, move: Balanc
 
 def _read_position(row: Record, *, was_reversed: bool) -> CardBalance:
     is_voided = row["voided_at"] is not None
-    return CardBalance(
-        reference=row["reference"],
-        kind=row["kind"],
-        masked_number=row["masked_number"],
-        card_name=row["card_name"],
-        acceptor=row["acceptor"],
-        currency=row["currency"],
-        amount_minor=row["amount_minor"],
-        captured_minor=row["captured_minor"],
-        released_minor=row["released_minor"],
-        credited_minor=row["credited_minor"],
-        is_live=row["approval_code"] is not None and not is_voided and not was_reversed,
-        is_voided=is_voided,
-    )
+    is_live = row["approval_code"] is not None and not is_voided and not was_reversed
+    return CardBalance(**pick_fields(CardBalance, row), is_live=is_live, is_voided=is_voided)
 
 
 def _draft_result(response_code: str) -> IssuerResponse:

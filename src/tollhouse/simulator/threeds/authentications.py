@@ -12,6 +12,7 @@ from tollhouse.simulator import rules
 from tollhouse.simulator.model import Assessment, ReceivedAreq, SimulatedAuthentication
 from tollhouse.simulator.store import queries
 from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.queries import pick_fields
 
 UNFINISHED_LIMIT = 1_000
 
@@ -90,7 +91,7 @@ async def select_unfinished(connection: PlainConnection) -> list[SimulatedAuthen
 
 def read(row: Record) -> SimulatedAuthentication:
     """Parse a row."""
-    return SimulatedAuthentication(**{name: row[name] for name in SimulatedAuthentication.__slots__})
+    return SimulatedAuthentication(**pick_fields(SimulatedAuthentication, row))
 
 
 def new_cavv() -> str:
