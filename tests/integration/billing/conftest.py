@@ -1,4 +1,4 @@
-"""A worker that bills, at a shop on a real database."""
+"""A billing worker at a shop on a real database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renewals pause when an hour has far more than it should, and go on when somebody says so."""
+"""Renewals pause if an hour has far more than forecast, and continue when they are resumed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ update subscription set waits_for_account = true, status = 'past_due', is_charge
 
 @pytest.fixture(autouse=True)
 def within_an_hour() -> None:
-    """Wait for the next hour where this one is nearly over: it would end in the middle of a test."""
+    """Wait for the next hour if this one is nearly over and would end during a test."""
     left = 3600 - time.time() % 3600
     if left < LAST_SECONDS:
         time.sleep(left)
 
 
 async def look(billing: Billing, count: int = 0) -> Hour:
-    """Count so many renewals, and return how the hour stands."""
+    """Count so many renewals, and return the hour."""
     async with billing.shop.parts.database.acquire() as connection:
         return await count_renewals(connection, count)
 
 
 async def fall_due(billing: Billing, count: int) -> None:
-    """Let so many subscriptions be due by real time."""
+    """Make so many subscriptions due by real time."""
     for number in range(count):
         await billing.subscribe(external_id=f"user-{number}")
     await billing.shop.value(
@@ -46,19 +46,19 @@ async def fall_due(billing: Billing, count: int) -> None:
 
 
 async def test_small_numbers_never_pause(billing: Billing) -> None:
-    """Up to a hundred in an hour are no alarm, whatever the forecast says."""
+    """Up to a hundred renewals in an hour never pause, with any forecast."""
     assert (await look(billing, FLOOR - 1)).room == 1
 
 
-async def test_it_pauses_and_alerts(billing: Billing) -> None:
-    """At three times the forecast renewals pause, and the log says so as an error."""
+async def test_renewals_pause_at_three_times_the_forecast(billing: Billing) -> None:
+    """At three times the forecast renewals pause, with an error in the log."""
     with capture_logs() as logs:
         assert (await look(billing, FLOOR)).room == 0
     assert [entry["log_level"] for entry in logs if entry["event"] == "renewals.paused"] == ["error"]
 
 
-async def test_the_forecast_is_what_falls_due(billing: Billing) -> None:
-    """The forecast is what falls due within the hour; with a large one, three times as many may be begun."""
+async def test_the_forecast_counts_due_charges(billing: Billing) -> None:
+    """The forecast is the number due within the hour; three times as many may begin."""
     await billing.shop.value(
         """
         insert into subscription (
@@ -76,7 +76,7 @@ async def test_the_forecast_is_what_falls_due(billing: Billing) -> None:
 
 
 async def test_nothing_is_begun_while_it_is_paused(billing: Billing) -> None:
-    """What is due by real time waits; a merchant whose clock was advanced goes on, for that is no money."""
+    """During a pause charges by real time wait; merchants with an advanced clock continue."""
     await fall_due(billing, 2)
     await look(billing, FLOOR)
     assert await billing.renew() == []
@@ -87,15 +87,15 @@ async def test_nothing_is_begun_while_it_is_paused(billing: Billing) -> None:
     assert len(await billing.renew()) == 1
 
 
-async def test_it_stays_paused_in_the_next_hour(billing: Billing) -> None:
-    """A pause does not end by itself."""
+async def test_a_pause_does_not_end_by_itself(billing: Billing) -> None:
+    """Renewals stay paused in the next hour."""
     await look(billing, FLOOR)
     await billing.shop.value("update renewal_hour set hour = hour - interval '1 hour'")
     assert (await look(billing)).room == 0
 
 
-async def test_somebody_lets_it_go_on(billing: Billing) -> None:
-    """Who resumes them takes what is due now for right, and the next alarm counts from there."""
+async def test_resuming_confirms_due_charges(billing: Billing) -> None:
+    """After resuming, due charges count as forecast, and the next alarm counts from there."""
     await fall_due(billing, 3)
     await look(billing, FLOOR)
     async with billing.shop.parts.database.acquire() as connection:
@@ -108,21 +108,21 @@ async def test_somebody_lets_it_go_on(billing: Billing) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 5])
-async def test_what_is_leased_is_counted(billing: Billing, count: int) -> None:
-    """Each renewal that is begun by real time counts for its hour."""
+async def test_each_renewal_counts_for_its_hour(billing: Billing, count: int) -> None:
+    """Each renewal that begins by real time counts for its hour."""
     await fall_due(billing, count)
     await billing.renew()
     assert (await look(billing)).begun == count
 
 
-def test_room() -> None:
-    """There is room up to the limit, and none while it is paused."""
+def test_room_ends_at_the_limit() -> None:
+    """Renewals may begin up to the limit, and none during a pause."""
     assert Hour(forecast=100, begun=250, paused_at=None).room == 50
     assert Hour(forecast=100, begun=350, paused_at=None).room == 0
 
 
 async def leave_over(billing: Billing, count: int) -> None:
-    """Let so many renewals be due since the last second of the hour before, which was looked at."""
+    """Make so many renewals due since the last second of the previous hour, which was counted."""
     await billing.shop.value(
         "insert into renewal_hour (hour, forecast) values (date_trunc('hour', now(), 'UTC') - interval '1 hour', $1)",
         count,
@@ -141,15 +141,15 @@ async def leave_over(billing: Billing, count: int) -> None:
     )
 
 
-async def test_what_is_left_of_an_hour_is_expected_in_the_next(billing: Billing) -> None:
-    """Renewals that are due in the last second of an hour, and begun in the next, pause nothing."""
+async def test_remaining_renewals_are_expected_in_the_next_hour(billing: Billing) -> None:
+    """Renewals due in the last second of an hour and begun in the next pause nothing."""
     await leave_over(billing, 150)
     hour = await look(billing, 150)
     assert (hour.forecast, hour.paused_at) == (150, None)
 
 
-async def test_what_is_left_is_no_more_than_there_was(billing: Billing) -> None:
-    """After an outage, or a fault that makes more due than an hour had, the next hour expects one hour's worth."""
+async def test_remaining_renewals_are_limited_to_one_hour(billing: Billing) -> None:
+    """After an outage or a fault the next hour expects one hour's worth."""
     await leave_over(billing, 150)
     await billing.shop.value("update subscription set due_at = due_at - interval '3 hours' where subscription_id > 20")
     await billing.shop.value("update renewal_hour set forecast = 30")
@@ -158,8 +158,8 @@ async def test_what_is_left_is_no_more_than_there_was(billing: Billing) -> None:
     assert (await look(billing)).forecast == 0
 
 
-async def test_what_costs_nobody_anything_goes_on_while_renewals_are_paused(billing: Billing) -> None:
-    """While renewals are paused cancellations take effect, waits end, and what is finished ends; nothing is charged."""
+async def test_only_charges_pause(billing: Billing) -> None:
+    """During a pause cancellations take effect, waits end and subscriptions finish; nothing is charged."""
     await fall_due(billing, 4)
     await look(billing, FLOOR)
     ids = [row["subscription_id"] for row in await billing.shop.fetch("select * from subscription order by 1, 2")]
@@ -173,7 +173,7 @@ async def test_what_costs_nobody_anything_goes_on_while_renewals_are_paused(bill
 
 
 async def test_renewals_of_a_disabled_merchant_wait(billing: Billing) -> None:
-    """Of a disabled merchant nothing is charged and nothing expires; cancellations take effect. Enabled, it goes on."""
+    """A disabled merchant's subscriptions are not charged and do not expire; cancellations take effect."""
     await fall_due(billing, 3)
     ids = [row["subscription_id"] for row in await billing.shop.fetch("select * from subscription order by 1, 2")]
     await billing.shop.value("update subscription set cancel_at = now() where subscription_id = $1", ids[0])

@@ -1,4 +1,4 @@
-"""Cards that expire, and what an account updater tells of them."""
+"""Cards that expire, and updates from the account updater."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXPIRING = "subscription.card_expiring"
 
 
 async def advance_to_expiry(billing: Billing, subscription_id: int, **before: float) -> None:
-    """Let the merchant's time come so close to the end of the card of a subscription, which is good until 2029."""
+    """Advance the merchant's time to shortly before the card of a subscription expires."""
     case = await billing.case(subscription_id)
     wanted = datetime(2030, 1, 1, tzinfo=UTC) - timedelta(**before)
     await billing.advance(seconds=(wanted - case.now).total_seconds())
 
 
-async def test_thirty_days_before_it_expires(billing: Billing) -> None:
-    """A month before a card expires its site hears of it, once, and not before."""
+async def test_a_site_is_notified_before_a_card_expires(billing: Billing) -> None:
+    """A month before a card expires its site gets one event, and none earlier."""
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=31)
     assert await check_due_cards(billing.biller) == 0
@@ -41,8 +41,8 @@ async def test_thirty_days_before_it_expires(billing: Billing) -> None:
     assert summarized["subscription"]["id"] == str(subscription_id)
 
 
-async def test_a_new_date(billing: Billing) -> None:
-    """A card with a new date is charged with that, is not told of, and is looked at again before the new one."""
+async def test_a_new_date_is_charged_without_an_event(billing: Billing) -> None:
+    """A card with a new date is charged with it, causes no event, and is checked again before the new date."""
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=29)
     billing.shop.acquirer.updates.append(Updated(card(month=6, year=2033)))
@@ -55,8 +55,8 @@ async def test_a_new_date(billing: Billing) -> None:
     assert billing.shop.acquirer.asked[-1].card.expiry == Expiry(6, 2033)
 
 
-async def test_a_new_number(billing: Billing) -> None:
-    """The agreement passes to the new number, with its network transaction id, for all that runs on the card."""
+async def test_a_new_number_keeps_the_agreement(billing: Billing) -> None:
+    """All subscriptions on the card get the new number, with the agreement's network transaction ID."""
     ids = [await billing.subscribe(prices=YEARLY) for _ in range(2)]
     sign_ups = {f"N{each.reference}" for each in billing.shop.acquirer.asked}
     await advance_to_expiry(billing, ids[0], days=29)
@@ -72,8 +72,10 @@ async def test_a_new_number(billing: Billing) -> None:
 
 
 @pytest.mark.parametrize("answer", [Closed(), AskCardholder(), Unchanged()])
-async def test_nothing_to_take_over(billing: Billing, answer: Closed | AskCardholder | Unchanged) -> None:
-    """Whatever else the updater says, the site is told that the card expires."""
+async def test_without_an_update_the_site_is_notified(
+    billing: Billing, answer: Closed | AskCardholder | Unchanged
+) -> None:
+    """After any other response of the updater the site gets the event."""
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=29)
     billing.shop.acquirer.updates.append(answer)
@@ -81,8 +83,8 @@ async def test_nothing_to_take_over(billing: Billing, answer: Closed | AskCardho
     assert (await billing.events())[-1][0] == EXPIRING
 
 
-async def test_no_answer_is_asked_again(billing: Billing) -> None:
-    """An updater that is away is asked again after an hour, and nothing is told before it answered."""
+async def test_an_unavailable_updater_is_queried_again(billing: Billing) -> None:
+    """An unavailable updater is queried again after an hour, and no event is recorded before that."""
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=29)
     billing.shop.acquirer.updates.append(NotSent("away"))
@@ -94,8 +96,8 @@ async def test_no_answer_is_asked_again(billing: Billing) -> None:
     assert (await billing.events())[-1][0] == EXPIRING
 
 
-async def test_a_declined_card_is_asked_about(billing: Billing) -> None:
-    """A card that was declined for good is asked about at once; with a new one what is past due is paid."""
+async def test_a_declined_card_is_checked(billing: Billing) -> None:
+    """A card that was declined for good is checked at once; a new one pays the past-due charge."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(Declined("54")))
@@ -107,8 +109,8 @@ async def test_a_declined_card_is_asked_about(billing: Billing) -> None:
     assert EXPIRING not in [kind for kind, _ in await billing.events()]
 
 
-async def test_a_decline_before_it_expires_is_not_told_again(billing: Billing) -> None:
-    """A card of which the site has heard is looked at once more when it is declined, and not told of again."""
+async def test_a_second_check_causes_no_second_event(billing: Billing) -> None:
+    """A card whose expiry was reported is checked again after a decline, without a second event."""
     subscription_id = await billing.subscribe(prices=(price(999), price(1999, "10d", repeat=True)))
     await billing.shop.value("update subscription set charge_at = '2029-12-20Z', due_at = '2029-12-20Z'")
     await advance_to_expiry(billing, subscription_id, days=29)
@@ -122,8 +124,8 @@ async def test_a_decline_before_it_expires_is_not_told_again(billing: Billing) -
     assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
 
 
-async def test_what_is_over_is_left_alone(billing: Billing) -> None:
-    """Nobody is told of the card of a subscription that is over."""
+async def test_an_ended_subscription_has_no_card_event(billing: Billing) -> None:
+    """The card of a subscription that is over causes no event."""
     subscription_id = await billing.subscribe(prices=YEARLY)
     await billing.shop.value("update subscription set status = 'canceled', due_at = null")
     await advance_to_expiry(billing, subscription_id, days=29)
@@ -136,12 +138,12 @@ async def test_what_is_over_is_left_alone(billing: Billing) -> None:
     [(12, 2029, (2030, 1)), (2, 2028, (2028, 3)), (1, 2031, (2031, 2))],
 )
 def test_a_card_is_good_through_its_month(month: int, year: int, ends: tuple[int, int]) -> None:
-    """A card is good until the month that is printed on it is over."""
+    """A card is valid until the end of the month that is printed on it."""
     assert card_ends_at(Expiry(month, year)) == datetime(*ends, 1, tzinfo=UTC)
 
 
-def test_when_a_card_is_looked_at() -> None:
-    """Thirty days before its end; at once when that has come; never when it has expired already."""
+def test_a_card_is_checked_thirty_days_before_its_end() -> None:
+    """Within the last thirty days it is checked at once, after its expiry never."""
     end = datetime(2030, 1, 1, tzinfo=UTC)
     expiry = Expiry(12, 2029)
     assert choose_card_check(expiry, end - timedelta(days=400)) == end - timedelta(days=30)

@@ -1,4 +1,4 @@
-"""Cancelling, recovering, other prices, another card: each alone, and each racing a renewal."""
+"""Canceling, recovering, changing prices and card: each alone, and each racing a renewal."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ async def give_prices(billing: Billing, subscription_id: int, *prices: Any) -> S
 
 
 async def charged(shop: Shop) -> list[int]:
-    """Return the amounts that were taken, oldest first."""
+    """Return the charged amounts, oldest first."""
     rows = await shop.fetch(
         "select amount_minor from transaction where status = 'success' and amount_minor > 0 order by created_at"
     )
     return [row["amount_minor"] for row in rows]
 
 
-async def test_cancelled_at_once(billing: Billing) -> None:
-    """A cancelled subscription is charged no more, and its end is told."""
+async def test_a_canceled_subscription_is_not_charged(billing: Billing) -> None:
+    """A subscription canceled at once is not charged again, and its end has an event."""
     subscription_id = await billing.subscribe()
     ended = await end(billing, subscription_id, reason="too dear")
     assert (ended.state, ended.cancel_reason, ended.due_at) == (SubscriptionState.CANCELED, "too dear", None)
@@ -60,8 +60,8 @@ async def test_cancelled_at_once(billing: Billing) -> None:
     assert len(await billing.events()) == 2
 
 
-async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
-    """It stays active with its end named, is not charged then, and is cancelled."""
+async def test_cancellation_at_the_next_charge_charges_nothing(billing: Billing) -> None:
+    """The subscription stays active with its end date, and is canceled without a charge."""
     subscription_id = await billing.subscribe()
     planned = await end(billing, subscription_id, at_next_rebill=True)
     assert (planned.state, planned.cancel_at) == (SubscriptionState.ACTIVE, planned.renewal_at)
@@ -72,8 +72,8 @@ async def test_cancelled_at_the_next_rebill(billing: Billing) -> None:
     assert (await billing.events())[-1] == ("cancel", "canceled")
 
 
-async def test_cancelled_at_a_date(billing: Billing) -> None:
-    """Until its date it is charged as ever; a date that has passed means at once."""
+async def test_cancellation_at_a_date_takes_effect_then(billing: Billing) -> None:
+    """Until its date the subscription is charged as before; a past date means at once."""
     subscription_id = await billing.subscribe()
     case = await billing.case(subscription_id)
     await end(billing, subscription_id, at=case.now + timedelta(days=45))
@@ -86,8 +86,8 @@ async def test_cancelled_at_a_date(billing: Billing) -> None:
     assert (await end(billing, other, at=case.now - timedelta(days=1))).state is SubscriptionState.CANCELED
 
 
-async def test_recovered(billing: Billing) -> None:
-    """Within the paid time a cancellation is taken back, and the schedule goes on as it was."""
+async def test_recovery_within_the_paid_time_continues_the_schedule(billing: Billing) -> None:
+    """Within the paid time a cancellation is withdrawn, and the schedule is unchanged."""
     subscription_id = await billing.subscribe()
     before = (await billing.case(subscription_id)).subscription
     await end(billing, subscription_id)
@@ -99,8 +99,8 @@ async def test_recovered(billing: Billing) -> None:
     assert await billing.renew() == [(1, 1, "paid")]
 
 
-async def test_recovered_before_it_ended(billing: Billing) -> None:
-    """A planned end is taken back; what was never cancelled stays as it is, and nothing is told of it."""
+async def test_a_planned_end_can_be_withdrawn(billing: Billing) -> None:
+    """A planned end is withdrawn; an active subscription stays as it is, without an event."""
     subscription_id = await billing.subscribe()
     await take_back(billing, subscription_id)
     assert len(await billing.events()) == 1
@@ -110,8 +110,8 @@ async def test_recovered_before_it_ended(billing: Billing) -> None:
     assert await billing.renew() == [(1, 1, "paid")]
 
 
-async def test_recovered_after_the_end(billing: Billing) -> None:
-    """When the paid time is over it is taken back too: what fell due is not charged, the next date of its anchor is."""
+async def test_recovery_after_the_paid_time_skips_missed_periods(billing: Billing) -> None:
+    """Periods due meanwhile are not charged; the next date of its anchor is."""
     subscription_id = await billing.subscribe()
     before = (await billing.case(subscription_id)).subscription
     await end(billing, subscription_id)
@@ -124,8 +124,8 @@ async def test_recovered_after_the_end(billing: Billing) -> None:
     assert await billing.renew() == [(3, 1, "paid")]
 
 
-async def test_what_has_expired_is_not_recovered(billing: Billing) -> None:
-    """A subscription that has expired is neither taken back nor ended nor given other prices."""
+async def test_an_expired_subscription_cannot_be_changed(billing: Billing) -> None:
+    """An expired subscription cannot be recovered, canceled or given other prices."""
     expired = await billing.subscribe()
     await billing.advance(days=31)
     billing.shop.acquirer.plan(Plan(Declined("04")))
@@ -135,7 +135,7 @@ async def test_what_has_expired_is_not_recovered(billing: Billing) -> None:
             await refused
 
 
-async def test_other_prices_from_the_next_charge(billing: Billing) -> None:
+async def test_new_prices_keep_the_next_date(billing: Billing) -> None:
     """The next charge keeps its date and has the new price."""
     subscription_id = await billing.subscribe()
     before = (await billing.case(subscription_id)).subscription
@@ -148,7 +148,7 @@ async def test_other_prices_from_the_next_charge(billing: Billing) -> None:
     assert (await billing.case(subscription_id)).subscription.renewal_at == before.plan.base_at + timedelta(days=90)
 
 
-async def test_other_prices_for_what_is_past_due(billing: Billing) -> None:
+async def test_new_prices_apply_to_a_retry(billing: Billing) -> None:
     """The retry of a failed period has the new price, at its old time."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
@@ -162,8 +162,8 @@ async def test_other_prices_for_what_is_past_due(billing: Billing) -> None:
     assert await charged(billing.shop) == [999, 500]
 
 
-async def test_a_price_of_nothing_for_what_is_past_due(billing: Billing) -> None:
-    """A failed period that costs nothing any more leaves no debt, and the next one starts with its first try."""
+async def test_a_price_of_zero_clears_a_past_due_period(billing: Billing) -> None:
+    """A failed period with a new price of zero leaves no debt, and the next one starts with its first attempt."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(Declined("51")))
@@ -176,8 +176,8 @@ async def test_a_price_of_nothing_for_what_is_past_due(billing: Billing) -> None
     assert await billing.renew() == [(1, 1, "failed"), (2, 1, "paid")]
 
 
-async def test_new_prices_after_the_last_charge(billing: Billing) -> None:
-    """Where nothing was left to charge, the new list begins when what was paid for is over."""
+async def test_new_prices_after_the_last_charge_follow_the_paid_time(billing: Billing) -> None:
+    """With nothing left to charge, new prices begin at the end of the paid time."""
     subscription_id = await billing.subscribe(prices=(price(100), price(500, "10d")))
     await billing.advance(days=10, minutes=1)
     await billing.renew()
@@ -189,7 +189,7 @@ async def test_new_prices_after_the_last_charge(billing: Billing) -> None:
 
 
 async def renewing(billing: Billing, outcome: Any = None) -> tuple[asyncio.Event, asyncio.Task[Any]]:
-    """Begin a renewal, and return when the acquirer is asked: what lets it answer, and the worker."""
+    """Begin a renewal, and return when the acquirer is called: an event that lets it respond, and the worker."""
     held, asked = asyncio.Event(), asyncio.Event()
     billing.shop.acquirer.plan(Plan(outcome, hold=held))
     billing.shop.acquirer.on_authorize = lambda _: asked.set()
@@ -198,8 +198,8 @@ async def renewing(billing: Billing, outcome: Any = None) -> tuple[asyncio.Event
     return held, task
 
 
-async def test_cancelling_while_it_is_charged(billing: Billing) -> None:
-    """A charge that is under way is kept; there is no other, and the subscription stays cancelled."""
+async def test_a_charge_during_a_cancellation_is_kept(billing: Billing) -> None:
+    """A charge in progress is kept; there is no other, and the subscription stays canceled."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
@@ -211,7 +211,7 @@ async def test_cancelling_while_it_is_charged(billing: Billing) -> None:
     assert len(await billing.renew()) == 1
 
 
-async def test_cancelling_while_a_charge_fails(billing: Billing) -> None:
+async def test_a_failed_charge_after_a_cancellation_is_not_retried(billing: Billing) -> None:
     """A charge that fails after the cancellation is not tried again."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
@@ -225,8 +225,10 @@ async def test_cancelling_while_a_charge_fails(billing: Billing) -> None:
 
 
 @pytest.mark.parametrize("round_", range(6))
-async def test_cancelling_races_the_worker(billing: Billing, other_billing: Billing, round_: int) -> None:
-    """Whoever commits first wins: it is charged once and cancelled, or cancelled and not charged."""
+async def test_a_cancellation_and_a_renewal_exclude_each_other(
+    billing: Billing, other_billing: Billing, round_: int
+) -> None:
+    """The first commit wins: charged once and canceled, or canceled and not charged."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
 
@@ -242,8 +244,8 @@ async def test_cancelling_races_the_worker(billing: Billing, other_billing: Bill
     assert len(billing.shop.acquirer.charged) == 1 + len(tries)
 
 
-async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
-    """What is under way has the old price; the new list begins with the charge after it."""
+async def test_prices_set_during_a_charge_apply_to_the_next(billing: Billing) -> None:
+    """A charge in progress has the old price; the new list begins with the next charge."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
@@ -260,8 +262,8 @@ async def test_prices_change_while_it_is_charged(billing: Billing) -> None:
 
 
 @pytest.mark.parametrize("round_", range(6))
-async def test_changing_prices_races_the_worker(billing: Billing, other_billing: Billing, round_: int) -> None:
-    """Whoever commits first wins: what is due is charged once, by the old list or the new, and the next by the new."""
+async def test_a_change_of_prices_charges_once(billing: Billing, other_billing: Billing, round_: int) -> None:
+    """The first commit wins: the due charge is made once, by the old list or the new, and the next by the new."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
 
@@ -278,8 +280,8 @@ async def test_changing_prices_races_the_worker(billing: Billing, other_billing:
     assert (await charged(billing.shop))[2:] == [2999]
 
 
-async def test_prices_change_while_a_charge_fails(billing: Billing) -> None:
-    """When the charge under way fails, its retry is the next charge, and has the new price."""
+async def test_a_retry_has_the_new_price(billing: Billing) -> None:
+    """If the charge in progress fails, its retry has the new price."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing, Declined("51"))
@@ -291,8 +293,8 @@ async def test_prices_change_while_a_charge_fails(billing: Billing) -> None:
     assert await charged(billing.shop) == [999, 100]
 
 
-async def test_another_card(billing: Billing) -> None:
-    """A new card is verified, starts an agreement of its own, and is charged from then on."""
+async def test_a_verified_card_is_charged_from_then_on(billing: Billing) -> None:
+    """A new card is verified and starts an agreement of its own."""
     subscription_id = await billing.subscribe()
     reply = await give_card(billing, subscription_id)
     verified = billing.shop.acquirer.asked[-1]
@@ -306,8 +308,8 @@ async def test_another_card(billing: Billing) -> None:
 
 
 @pytest.mark.parametrize("code", ["51", "54", "04"])
-async def test_another_card_while_the_old_one_is_declined(billing: Billing, code: str) -> None:
-    """A decline of the old card, of a try that was under way, is nothing against the new one, which pays at once."""
+async def test_a_decline_of_the_old_card_does_not_affect_the_new_one(billing: Billing, code: str) -> None:
+    """After a decline of the old card in progress, the new card pays at once."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing, Declined(code))
@@ -319,8 +321,8 @@ async def test_another_card_while_the_old_one_is_declined(billing: Billing, code
     assert await billing.summary(subscription_id) == ("active", 1)
 
 
-async def test_another_card_while_the_old_one_is_charged(billing: Billing) -> None:
-    """A try on the old card that is paid is the one charge of its period; the next is on the new card."""
+async def test_a_paid_charge_on_the_old_card_counts(billing: Billing) -> None:
+    """A charge in progress on the old card pays its period; the next is on the new card."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
@@ -334,7 +336,7 @@ async def test_another_card_while_the_old_one_is_charged(billing: Billing) -> No
 
 
 async def test_a_revocation_of_all_is_of_the_card_that_was_asked(billing: Billing) -> None:
-    """`R3` about the old card ends what else runs on it, and nothing that is paid with the new one."""
+    """`R3` for the old card ends its other subscriptions, and none on the new one."""
     changed = await billing.subscribe()
     await billing.advance(days=15)
     on_old, on_new = await billing.subscribe(), await billing.subscribe(number=OTHER_NUMBER)
@@ -349,7 +351,7 @@ async def test_a_revocation_of_all_is_of_the_card_that_was_asked(billing: Billin
 
 
 async def test_another_card_after_a_revocation_charges_nothing_early(billing: Billing) -> None:
-    """A new card that comes before the worker ends what was revoked keeps it, and it is charged when it is due."""
+    """A new card before the worker ends a revoked subscription keeps it, due by its schedule."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=15)
     await billing.shop.value("update subscription set is_revoked = true, charge_at = now(), due_at = now()")
@@ -359,8 +361,8 @@ async def test_another_card_after_a_revocation_charges_nothing_early(billing: Bi
     assert await billing.renew() == [(1, 1, "paid")]
 
 
-async def test_one_card_for_two_subscriptions(billing: Billing) -> None:
-    """The same card for two subscriptions of one consumer, the second while the first is verified: both get it."""
+async def test_one_card_can_pay_two_subscriptions(billing: Billing) -> None:
+    """Two subscriptions of a consumer get the same card, also with concurrent verifications."""
     first, second = await billing.subscribe(), await billing.subscribe()
     held, asked = asyncio.Event(), asyncio.Event()
     billing.shop.acquirer.plan(Plan(hold=held))
@@ -376,8 +378,8 @@ async def test_one_card_for_two_subscriptions(billing: Billing) -> None:
     assert [each.card.number.masked for each in billing.shop.acquirer.asked[-2:]] == ["411111****1111"] * 2
 
 
-async def test_another_card_is_declined(billing: Billing) -> None:
-    """A card that does not verify changes nothing."""
+async def test_a_declined_verification_changes_nothing(billing: Billing) -> None:
+    """A card that fails its verification changes nothing."""
     subscription_id = await billing.subscribe()
     billing.shop.acquirer.plan(Plan(Declined("05")))
     before = await billing.case(subscription_id)
@@ -385,7 +387,7 @@ async def test_another_card_is_declined(billing: Billing) -> None:
     assert (await billing.case(subscription_id)).subscription == before.subscription
 
 
-async def test_another_card_pays_what_is_past_due(billing: Billing) -> None:
+async def test_a_new_card_pays_the_past_due_charge(billing: Billing) -> None:
     """A subscription that waits for a new card is charged as soon as it has one."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
@@ -398,8 +400,8 @@ async def test_another_card_pays_what_is_past_due(billing: Billing) -> None:
     assert await billing.summary(subscription_id) == ("active", 1)
 
 
-async def test_a_card_of_somebody_else(billing: Billing) -> None:
-    """A stored card of another consumer cannot be put on it; what is over takes no card."""
+async def test_a_card_of_another_consumer_is_rejected(billing: Billing) -> None:
+    """A stored card of another consumer is rejected; an ended subscription accepts no card."""
     subscription_id = await billing.subscribe()
     paid = await billing.shop.pay(consumer_id="user-2", number=OTHER_NUMBER)
     theirs = paid.payment["source"]["paymentAccountId"]
@@ -411,8 +413,8 @@ async def test_a_card_of_somebody_else(billing: Billing) -> None:
         await give_card(billing, subscription_id)
 
 
-async def test_nobody_elses_subscription(billing: Billing) -> None:
-    """A subscription of another merchant is as unknown as none, and so is one whose payment is open."""
+async def test_another_merchants_subscription_is_unknown(billing: Billing) -> None:
+    """Another merchant's subscription is unknown, and so is one whose first payment is open."""
     subscription_id = await billing.subscribe()
     with pytest.raises(NotFound):
         await access_subscription(billing.biller, (2, subscription_id))
@@ -422,8 +424,8 @@ async def test_nobody_elses_subscription(billing: Billing) -> None:
         await access_subscription(billing.biller, (MERCHANT, pending["subscription_id"]))
 
 
-async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
-    """What was told before comes true, to the day and the cent."""
+async def test_upcoming_charges_are_made(billing: Billing) -> None:
+    """Listed charges are made on the listed day with the listed amount."""
     schedule = (price(0), price(500, "3d"), price(900, "1m", repeat=3), price(1999, "2w", repeat=True))
     subscription_id = await billing.subscribe(prices=schedule)
     summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=7)]
@@ -442,8 +444,8 @@ async def test_upcoming_is_what_is_charged(billing: Billing) -> None:
     assert sum(row["amount_minor"] for row in rows) == 500 + 3 * 900 + 3 * 1999
 
 
-async def test_a_renewal_that_a_change_overtook_is_no_defect(billing: Billing) -> None:
-    """A renewal whose subscription was changed since it was leased is not begun, and the log reports no error of it."""
+async def test_a_renewal_of_a_changed_subscription_is_no_error(billing: Billing) -> None:
+    """A renewal whose subscription changed since its lease does not begin, and no error is logged."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     [due] = await load_due(billing.biller, await lease_due(billing.biller, limit=10))

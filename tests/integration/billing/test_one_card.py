@@ -1,4 +1,4 @@
-"""A card is one card at a merchant, whatever consumers have it."""
+"""One card number at a merchant, used by several consumers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def subscribe_consumers(billing: Billing, count: int, **changes: object) -
 
 
 async def shift(billing: Billing, subscription_id: int, *, days: int) -> None:
-    """Let a subscription be due so many days later."""
+    """Make a subscription due so many days later."""
     await billing.shop.value(
         "update subscription set charge_at = charge_at + $2, due_at = due_at + $2 where subscription_id = $1",
         subscription_id,
@@ -36,7 +36,7 @@ async def states(billing: Billing, ids: list[int]) -> list[str]:
 
 
 async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> None:
-    """`R3` ends every subscription on the card, whoever the consumer, and none on another card."""
+    """`R3` ends every subscription on the card, of all consumers, and none on another card."""
     other = await billing.subscribe(number=OTHER_CARD, external_id="other")
     ids = await subscribe_consumers(billing, 3)
     await billing.advance(days=30, minutes=-1)
@@ -50,8 +50,8 @@ async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> Non
 
 
 @pytest.mark.parametrize("decline", [Declined("04"), Declined("51", advice_code="03")], ids=["category 1", "advice 03"])
-async def test_what_was_declined_for_good_is_tried_for_nobody(billing: Billing, decline: Declined) -> None:
-    """A card that was declined for good is not tried for another consumer's subscription, which ends when it is due."""
+async def test_a_card_declined_for_good_is_not_tried_again(billing: Billing, decline: Declined) -> None:
+    """It is not tried for another consumer's subscription, which ends when it is due."""
     ids = await subscribe_consumers(billing, 2)
     await shift(billing, ids[1], days=5)
     await billing.advance(days=30, minutes=1)
@@ -65,7 +65,7 @@ async def test_what_was_declined_for_good_is_tried_for_nobody(billing: Billing, 
 
 
 async def test_a_card_that_is_approved_again_is_charged_again(billing: Billing) -> None:
-    """A sign-up with a card that was declined for good, and is approved now, is renewed."""
+    """A sign-up with a card that was declined for good and is approved now is renewed."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(Declined("04")))
@@ -77,7 +77,7 @@ async def test_a_card_that_is_approved_again_is_charged_again(billing: Billing) 
 
 
 async def test_the_limits_of_schemes_count_the_card(billing: Billing) -> None:
-    """Declines of a card count against its scheme's limit whoever the consumer was."""
+    """Declines count against the limit of the card's scheme for all consumers together."""
     ids = await subscribe_consumers(billing, 9, number=DISCOVER)
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(*[Plan(Declined("51"))] * 9)
@@ -92,7 +92,7 @@ async def test_the_limits_of_schemes_count_the_card(billing: Billing) -> None:
 
 
 async def test_failures_that_are_no_declines_count_for_no_limit(billing: Billing) -> None:
-    """A daily subscription whose acquirer is out of reach for days is charged when it is there again, and goes on."""
+    """A subscription whose acquirer is unavailable for days is charged when it is available again."""
     subscription_id = await billing.subscribe(number=DISCOVER, prices=(price(999), price(100, "1d", repeat=True)))
     await billing.advance(days=1)
     for _ in range(60):

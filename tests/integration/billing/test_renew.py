@@ -1,4 +1,4 @@
-"""Each due period is charged once, on the stored card, as the merchant; and what was missed is made up for slowly."""
+"""Each due period is charged once, on the stored card, by the merchant; missed periods are charged slowly."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tollhouse.billing.model import SubscriptionState
 from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 
 
-async def test_nothing_is_charged_early(billing: Billing) -> None:
-    """Before its time a period is not charged, not by a second."""
+async def test_a_period_is_not_charged_early(billing: Billing) -> None:
+    """A period is not charged a second before its time."""
     await billing.subscribe()
     await billing.advance(days=30, seconds=-60)
     assert await billing.renew() == []
 
 
 async def test_a_period_is_charged_when_due(billing: Billing) -> None:
-    """A due period is charged once, and the next one falls due by the schedule and not by the payment."""
+    """A due period is charged once, and the next one is due by the schedule, not by the payment."""
     subscription_id = await billing.subscribe()
     signed_up = (await billing.case(subscription_id)).subscription.plan.base_at
     await billing.advance(days=30, hours=5)
@@ -37,8 +37,8 @@ async def test_a_period_is_charged_when_due(billing: Billing) -> None:
     assert len(billing.shop.acquirer.charged) == 2
 
 
-async def test_it_is_the_merchant_who_charges(billing: Billing) -> None:
-    """A renewal says so to the issuer, bears the network's id of the sign-up, and no security code."""
+async def test_a_renewal_is_initiated_by_the_merchant(billing: Billing) -> None:
+    """A renewal is sent as merchant-initiated, with the sign-up's network transaction ID and no security code."""
     await billing.subscribe()
     sign_up = billing.shop.acquirer.asked[-1]
     await billing.advance(days=31)
@@ -50,8 +50,8 @@ async def test_it_is_the_merchant_who_charges(billing: Billing) -> None:
     assert asked.money.amount_minor == 1999
 
 
-async def test_it_is_a_new_order(billing: Billing) -> None:
-    """A renewal is a purchase of its own with the sign-up's metadata, and its event tells the cycle."""
+async def test_a_renewal_is_a_new_order(billing: Billing) -> None:
+    """A renewal is a payment of its own with the sign-up's metadata, and its event has the cycle."""
     subscription_id = await billing.subscribe(metadata='{"wp_order_id": 7}')
     await billing.advance(days=31)
     await billing.renew()
@@ -70,7 +70,7 @@ async def test_it_is_a_new_order(billing: Billing) -> None:
 
 
 async def test_two_workers_charge_once(billing: Billing, other_billing: Billing) -> None:
-    """However many workers look at the same time, each subscription is renewed once."""
+    """Several concurrent workers renew each subscription once."""
     for number in range(20):
         await billing.subscribe(external_id=f"user-{number}")
     await billing.advance(days=30, minutes=1)
@@ -79,7 +79,7 @@ async def test_two_workers_charge_once(billing: Billing, other_billing: Billing)
 
 
 async def test_a_killed_worker_loses_nothing(billing: Billing) -> None:
-    """A worker that dies after the acquirer took the money: the resolver finds out, and nothing is taken again."""
+    """After a crash behind the acquirer call the resolver finds the charge, and it is not repeated."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     held, asked = asyncio.Event(), asyncio.Event()
@@ -99,8 +99,8 @@ async def test_a_killed_worker_loses_nothing(billing: Billing) -> None:
     assert await billing.summary(subscription_id) == ("active", 1)
 
 
-async def test_an_unknown_outcome_waits(billing: Billing) -> None:
-    """While nobody knows whether the money was taken, the period is not tried again."""
+async def test_an_unknown_outcome_is_not_retried(billing: Billing) -> None:
+    """While the outcome is unknown the period is not tried again."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(lost="answer"))
@@ -113,7 +113,7 @@ async def test_an_unknown_outcome_waits(billing: Billing) -> None:
 
 
 async def test_missed_periods_come_a_day_apart(billing: Billing) -> None:
-    """After a long outage the oldest missed period comes first, and never two of one subscription within a day."""
+    """After a long outage the oldest missed period is charged first, at most one a day."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=95)
     assert await billing.renew() == [(1, 1, "paid")]
@@ -128,8 +128,8 @@ async def test_missed_periods_come_a_day_apart(billing: Billing) -> None:
     assert after.charge_at == after.renewal_at == after.plan.base_at + timedelta(days=120)
 
 
-async def test_a_schedule_comes_to_its_end(billing: Billing) -> None:
-    """A schedule with a count charges so often; when what was paid for is over, it has expired."""
+async def test_a_finished_schedule_expires(billing: Billing) -> None:
+    """A schedule with a count charges so often, and expires after the paid time."""
     subscription_id = await billing.subscribe(prices=(price(100), price(500, "10d", repeat=2)))
     for _ in range(2):
         await billing.advance(days=10, minutes=1)
@@ -147,7 +147,7 @@ async def test_a_schedule_comes_to_its_end(billing: Billing) -> None:
 
 
 async def test_a_trial_becomes_active(billing: Billing) -> None:
-    """A free beginning is on trial until its first charge."""
+    """A free sign-up is a trial until its first charge."""
     subscription_id = await billing.subscribe(prices=(price(0), price(500, "7d"), price(1999, "1m", repeat=True)))
     assert await billing.summary(subscription_id) == ("trial", 0)
     await billing.advance(days=7, minutes=1)
@@ -155,8 +155,8 @@ async def test_a_trial_becomes_active(billing: Billing) -> None:
     assert await billing.summary(subscription_id) == ("active", 1)
 
 
-async def test_a_free_period_is_passed_over(billing: Billing) -> None:
-    """A period that costs nothing is no payment and no cycle; the next one falls due by the schedule."""
+async def test_a_free_period_is_skipped(billing: Billing) -> None:
+    """A period with a price of zero is no payment and no cycle."""
     subscription_id = await billing.subscribe(prices=(price(100), price(0, "10d"), price(500, "10d")))
     await billing.advance(days=10, minutes=1)
     assert await billing.renew() == []
@@ -166,7 +166,7 @@ async def test_a_free_period_is_passed_over(billing: Billing) -> None:
 
 
 async def test_a_bundle_renews_each_by_its_own_schedule(shop: Shop, billing: Billing) -> None:
-    """Two subscriptions of one sign-up are billed apart, each by its own list."""
+    """Two subscriptions of one sign-up are charged separately."""
     paid = await shop.pay(prices=(price(100), price(300, "10d", repeat=True)))
     await shop.pay(prices=(price(100), price(300, "10d", repeat=True)))
     await billing.advance(days=10, minutes=1)
@@ -174,8 +174,8 @@ async def test_a_bundle_renews_each_by_its_own_schedule(shop: Shop, billing: Bil
     assert paid.body["subscription"]["cycle"] == 0
 
 
-async def test_a_disabled_card_goes_on(billing: Billing) -> None:
-    """A card that is disabled for new payments is charged for what runs on it already."""
+async def test_a_disabled_card_is_renewed(billing: Billing) -> None:
+    """A card that is disabled for new payments is charged for its subscriptions."""
     subscription_id = await billing.subscribe()
     await billing.shop.value("update account set disabled = true")
     await billing.advance(days=30, minutes=1)
@@ -183,8 +183,8 @@ async def test_a_disabled_card_goes_on(billing: Billing) -> None:
     assert await billing.summary(subscription_id) == ("active", 1)
 
 
-async def test_a_blocked_consumer_is_charged_no_more(billing: Billing) -> None:
-    """Whom the merchant has blocked is not charged: the subscription ends, and the acquirer is not asked."""
+async def test_a_blocked_consumer_is_not_charged(billing: Billing) -> None:
+    """The subscription of a blacklisted consumer ends without an acquirer call."""
     subscription_id = await billing.subscribe()
     await billing.shop.value("update consumer set group_id = 2")
     await billing.advance(days=30, minutes=1)
@@ -193,8 +193,8 @@ async def test_a_blocked_consumer_is_charged_no_more(billing: Billing) -> None:
     assert len(billing.shop.acquirer.asked) == 1
 
 
-async def test_a_disabled_merchant_charges_nobody(billing: Billing) -> None:
-    """While a merchant is disabled nothing is charged for it; afterwards what is due then."""
+async def test_a_disabled_merchant_charges_nothing(billing: Billing) -> None:
+    """While a merchant is disabled nothing is charged; afterwards due periods are."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     await billing.shop.value("update merchant set state = 'disabled' where merchant_id = 1")
@@ -205,7 +205,7 @@ async def test_a_disabled_merchant_charges_nobody(billing: Billing) -> None:
 
 
 async def test_other_merchants_keep_their_time(billing: Billing) -> None:
-    """A merchant whose clock is advanced takes nobody else's with it."""
+    """Advancing one merchant's clock changes no other's."""
     await billing.subscribe()
     await billing.shop.value("update subscription set merchant_id = 2")
     await billing.advance(days=40)
@@ -213,7 +213,7 @@ async def test_other_merchants_keep_their_time(billing: Billing) -> None:
 
 
 async def test_a_lease_that_was_lost_charges_nothing(billing: Billing) -> None:
-    """What another worker has leased since is not begun: neither payment nor try is written."""
+    """A renewal whose subscription another worker has leased since does not begin."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     [due] = await load_due(billing.biller, await lease_due(billing.biller, limit=10))
@@ -226,7 +226,7 @@ async def test_a_lease_that_was_lost_charges_nothing(billing: Billing) -> None:
 
 
 async def test_the_database_lets_no_second_charge_in(billing: Billing) -> None:
-    """Whatever code may do, a second open or paid try for a period is refused by an index."""
+    """A unique index rejects a second open or paid attempt for a period."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     await billing.renew()
@@ -243,8 +243,8 @@ async def test_the_database_lets_no_second_charge_in(billing: Billing) -> None:
 
 
 @pytest.mark.parametrize("code", ["51", "05", "91"])
-async def test_it_is_tried_again_by_its_days(billing: Billing, code: str) -> None:
-    """A renewal that failed for a while is past due, tried after 1, 3, 5 and 7 days, and then it has expired."""
+async def test_a_failed_renewal_is_retried_by_the_schedule(billing: Billing, code: str) -> None:
+    """A failed renewal is past due, retried after 1, 3, 5 and 7 days, and then expires."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(*[Plan(Declined(code))] * 5)
@@ -261,7 +261,7 @@ async def test_it_is_tried_again_by_its_days(billing: Billing, code: str) -> Non
 
 
 async def test_a_late_payment_returns_to_the_anchor(billing: Billing) -> None:
-    """A retry that is paid makes it active again, and the next period is due as if nothing had happened."""
+    """A paid retry makes the subscription active, and the next period is due by the schedule."""
     subscription_id = await billing.subscribe()
     signed_up = (await billing.case(subscription_id)).subscription.plan.base_at
     await billing.advance(days=30, minutes=1)
@@ -275,8 +275,8 @@ async def test_a_late_payment_returns_to_the_anchor(billing: Billing) -> None:
     assert after.renewal_at == after.charge_at == signed_up + timedelta(days=60)
 
 
-async def test_a_failed_event_tells_where_it_stands(billing: Billing) -> None:
-    """The event of a failed renewal has the subscription in it, past due."""
+async def test_the_event_of_a_failed_renewal_has_its_subscription(billing: Billing) -> None:
+    """The event shows the subscription as past due."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(Declined("51")))
@@ -298,7 +298,7 @@ async def test_a_failed_event_tells_where_it_stands(billing: Billing) -> None:
 async def test_declines_that_are_not_tried_again(
     billing: Billing, decline: Declined, state: str, reason: str | None
 ) -> None:
-    """What may never be tried again ends it at once; what needs a new card waits for one."""
+    """A decline for good ends a subscription; one that needs a new card makes it wait."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     billing.shop.acquirer.plan(Plan(decline))
@@ -313,7 +313,7 @@ async def test_declines_that_are_not_tried_again(
 
 
 async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> None:
-    """`R3` ends every subscription on that card, of this merchant, and no other."""
+    """`R3` ends every subscription on that card of this merchant, and no other."""
     ids = [await billing.subscribe() for _ in range(3)]
     other = await billing.subscribe(number="4111111111111111", consumer_id="user-2")
     await billing.advance(days=30, minutes=1)
@@ -328,8 +328,8 @@ async def test_a_revocation_of_all_ends_all_on_the_card(billing: Billing) -> Non
     assert (await billing.summary(other))[0] == "active"
 
 
-async def test_a_site_says_when_it_is_tried_again(billing: Billing) -> None:
-    """A site's own days take the place of the default ones."""
+async def test_a_site_has_its_own_retry_days(billing: Billing) -> None:
+    """A site's own days replace the default ones."""
     await billing.set_policy("2,4")
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
@@ -344,8 +344,8 @@ async def test_a_site_says_when_it_is_tried_again(billing: Billing) -> None:
     assert (await billing.summary(subscription_id))[0] == "expired"
 
 
-async def test_leases_run_out(billing: Billing) -> None:
-    """What a worker leased and never began is due again when its lease is over."""
+async def test_leases_expire(billing: Billing) -> None:
+    """A leased renewal that did not begin is due again when its lease expires."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     assert len(await lease_due(billing.biller, limit=10)) == 1

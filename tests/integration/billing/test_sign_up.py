@@ -1,4 +1,4 @@
-"""What becomes of a subscription with its sign-up, and with which card its consumer pays again."""
+"""Operations on a sign-up, and the last card of its consumer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THIRD_NUMBER = "5555555555554444"
 
 
 async def test_a_void_of_the_sign_up_ends_the_subscription(billing: Billing) -> None:
-    """A subscription whose sign-up is voided is cancelled at once, told as such, and charged no more."""
+    """A voided sign-up cancels its subscription at once, with an event."""
     paid = await billing.shop.pay(prices=MONTHLY)
     subscription_id = int(paid.body["subscription"]["id"])
     await billing.shop.void(paid.transaction_id)
@@ -26,7 +26,7 @@ async def test_a_void_of_the_sign_up_ends_the_subscription(billing: Billing) -> 
 
 
 async def test_a_void_of_the_sign_up_ends_each_subscription_of_a_bundle(billing: Billing) -> None:
-    """A void of a sign-up that began several subscriptions ends all of them, once."""
+    """A void of a bundle's sign-up ends all its subscriptions, once."""
     paid = await billing.shop.pay(prices=MONTHLY)
     other = await billing.subscribe(external_id="other")
     await billing.shop.void(paid.transaction_id, request="r")
@@ -39,14 +39,14 @@ async def test_a_void_of_the_sign_up_ends_each_subscription_of_a_bundle(billing:
 
 @pytest.mark.parametrize("amount", [None, "1.00"])
 async def test_a_refund_leaves_the_subscription(billing: Billing, amount: str | None) -> None:
-    """A refund of the sign-up, of all or a part, leaves its subscription running."""
+    """A full or partial refund of the sign-up leaves its subscription running."""
     paid = await billing.shop.pay(prices=MONTHLY)
     await billing.shop.credit(paid.transaction_id, amount)
     assert await billing.summary(int(paid.body["subscription"]["id"])) == ("active", 0)
 
 
 async def test_a_void_of_a_renewal_leaves_the_subscription(billing: Billing) -> None:
-    """A void of a renewal undoes that charge alone."""
+    """A void of a renewal voids that charge alone."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
     await billing.renew()
@@ -56,7 +56,7 @@ async def test_a_void_of_a_renewal_leaves_the_subscription(billing: Billing) -> 
 
 
 async def test_a_void_of_an_open_sign_up_leaves_no_subscription(billing: Billing) -> None:
-    """A sign-up that is taken back before its outcome is known begins nothing."""
+    """A sign-up that is reversed before its outcome starts no subscription."""
     pending = await billing.shop.begin(prices=MONTHLY)
     await billing.shop.void(pending.transaction_id)
     rows = await billing.shop.fetch("select status::text from subscription where status <> 'pending'")
@@ -64,7 +64,7 @@ async def test_a_void_of_an_open_sign_up_leaves_no_subscription(billing: Billing
 
 
 async def test_a_sign_up_is_voided_while_its_subscription_is_over(billing: Billing) -> None:
-    """A subscription that is over stays as it ended."""
+    """A subscription that is over is unchanged."""
     paid = await billing.shop.pay(prices=MONTHLY)
     await billing.shop.value("update subscription set status = 'expired', due_at = null")
     await billing.shop.void(paid.transaction_id)
@@ -81,12 +81,12 @@ async def pay_again(billing: Billing, consumer_id: str) -> str:
 
 
 def mask(number: str) -> str:
-    """Return a number as it is shown."""
+    """Return a masked number."""
     return f"{number[:6]}****{number[-4:]}"
 
 
 async def test_a_renewal_does_not_switch_the_card_of_the_consumer(billing: Billing) -> None:
-    """After a renewal on an older card the source `consumer` is still the card that the consumer paid with last."""
+    """After a renewal the source `consumer` charges the card of the consumer's last payment."""
     paid = await billing.shop.pay(prices=MONTHLY, number=NUMBER)
     await billing.shop.pay(number=OTHER_NUMBER)
     await billing.advance(days=30, minutes=1)
@@ -95,7 +95,7 @@ async def test_a_renewal_does_not_switch_the_card_of_the_consumer(billing: Billi
 
 
 async def test_a_charge_by_the_merchant_does_not_switch_the_card(billing: Billing) -> None:
-    """A charge that the merchant initiates says nothing about the card with which the consumer pays."""
+    """A merchant-initiated charge does not change the consumer's last card."""
     paid = await billing.shop.pay(number=NUMBER)
     await billing.shop.pay(number=OTHER_NUMBER)
     await billing.shop.pay(account_id=paid.payment["source"]["paymentAccountId"], initiator="merchant")
@@ -103,7 +103,7 @@ async def test_a_charge_by_the_merchant_does_not_switch_the_card(billing: Billin
 
 
 async def test_a_verification_does_not_switch_a_card_that_paid(billing: Billing) -> None:
-    """A card that was verified for a subscription, or at a free sign-up, does not take the place of one that paid."""
+    """A verified card does not replace a card that has paid."""
     paid = await billing.shop.pay(prices=MONTHLY, number=NUMBER)
     await give_card(billing, int(paid.body["subscription"]["id"]), consumer_id=None)
     await billing.shop.pay(prices=FREE_AT_FIRST, number=THIRD_NUMBER)
@@ -111,7 +111,7 @@ async def test_a_verification_does_not_switch_a_card_that_paid(billing: Billing)
 
 
 async def test_without_a_payment_the_card_last_verified_counts(billing: Billing) -> None:
-    """A consumer who never paid pays with the card that was verified last, and then with the one that paid."""
+    """Without a payment the last verified card is charged, then the card that paid."""
     first = await billing.shop.pay(prices=FREE_AT_FIRST, number=NUMBER)
     await billing.shop.pay(prices=FREE_AT_FIRST, number=OTHER_NUMBER)
     consumer_id = first.body["consumer"]["id"]

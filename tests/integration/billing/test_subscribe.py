@@ -1,4 +1,4 @@
-"""A subscription begins with a payment, and shares its fate."""
+"""Subscriptions begin and finish with their first payment."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SCHEDULE = (price(999), price(1999, "30d", repeat=True))
 
 
 async def subscriptions(shop: Shop) -> list[dict[str, Any]]:
-    """Return the subscriptions that are stored."""
+    """Return the stored subscriptions."""
     return [
         dict(row) for row in await shop.fetch("select *, status::text as state from subscription order by anchor_at")
     ]
 
 
-async def test_it_is_pending_with_the_intention(shop: Shop) -> None:
-    """The intention of a payment records its subscription, with the schedule as it was agreed."""
+async def test_a_subscription_is_pending_with_its_payment(shop: Shop) -> None:
+    """When a payment begins, its subscription is stored with the agreed schedule."""
     payment = await shop.begin(prices=SCHEDULE)
     [row] = await subscriptions(shop)
     assert (row["state"], row["payment_id"], row["renewal_at"], row["cycle"]) == (
@@ -38,8 +38,8 @@ async def test_it_is_pending_with_the_intention(shop: Shop) -> None:
     assert row["consumer_id"] == payment.consumer_id
 
 
-async def test_approval_starts_it(shop: Shop) -> None:
-    """With the approval it is active from that second, and what is told is what is stored."""
+async def test_approval_starts_the_subscription(shop: Shop) -> None:
+    """The approval makes it active from that second, and the response equals the stored row."""
     paid = await shop.pay(sku_name="MONTHLY")
     [row] = await subscriptions(shop)
     summarized = paid.body["subscription"]
@@ -61,14 +61,14 @@ async def test_approval_starts_it(shop: Shop) -> None:
     assert summarized["siteId"] == "100"
 
 
-async def test_a_free_beginning_is_a_trial(shop: Shop) -> None:
-    """A schedule that begins with nothing is on trial after the card was verified."""
+async def test_a_free_sign_up_is_a_trial(shop: Shop) -> None:
+    """A schedule that begins with zero is a trial after the card was verified."""
     paid = await shop.pay(prices=(price(0), price(1999, "7d")))
     assert (await subscriptions(shop))[0]["state"] == paid.body["subscription"]["status"] == "trial"
 
 
-async def test_a_decline_forgets_it(shop: Shop) -> None:
-    """A declined first payment leaves no subscription, in the answer, the event or the table."""
+async def test_a_decline_deletes_the_subscription(shop: Shop) -> None:
+    """A declined first payment has no subscription in response, event or table."""
     shop.acquirer.plan(Plan(Declined("51")))
     paid = await shop.pay(prices=SCHEDULE)
     assert await subscriptions(shop) == []
@@ -78,7 +78,7 @@ async def test_a_decline_forgets_it(shop: Shop) -> None:
 
 @pytest.mark.parametrize("booked", [True, False])
 async def test_a_crash_loses_nothing(shop: Shop, *, booked: bool) -> None:
-    """Whoever settles the payment settles the subscription: here the resolver, after a crash."""
+    """The resolver finishes payment and subscription together after a crash."""
     payment = await shop.begin(prices=SCHEDULE, claim=claim("r1"))
     reference = payment.attempt.reference
     shop.acquirer.books[reference] = approve(reference) if booked else Declined("05")
@@ -96,15 +96,15 @@ async def test_each_payment_starts_its_own(shop: Shop) -> None:
     assert [row["state"] for row in await subscriptions(shop)] == ["active", "active"]
 
 
-async def test_a_started_one_is_not_forgotten(shop: Shop) -> None:
-    """What has started is beyond the reach of its first payment."""
+async def test_a_started_subscription_is_not_deleted(shop: Shop) -> None:
+    """After its start a subscription is not deleted by its first payment."""
     paid = await shop.pay(sku_name="MONTHLY")
     await shop.resolve(paid.transaction_id)
     assert len(await subscriptions(shop)) == 1
 
 
-async def test_a_batch_settles_each_its_own(shop: Shop) -> None:
-    """Approved and declined sign-ups of one batch are told apart."""
+async def test_a_batch_finishes_each_subscription(shop: Shop) -> None:
+    """Approved and declined sign-ups of one batch have their own outcomes."""
     shop.acquirer.plan(*(Plan(Declined("05")) if n % 2 else Plan() for n in range(10)))
     paid = await asyncio.gather(*(shop.pay(sku_name="MONTHLY", external_id=f"user-{n}") for n in range(10)))
     approved = {each.body["subscription"]["id"] for each in paid if each.outcome[0] == "success"}

@@ -1,4 +1,4 @@
-"""One POST to real endpoints on this machine: what arrives, what acknowledges, and what an endpoint cannot do to us."""
+"""One POST to real endpoints on this machine: content, acknowledgement, and protection from endpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK = AttemptLimits(connect_seconds=0.2, total_seconds=0.3)
 
 @pytest.fixture
 async def session() -> AsyncIterator[CallbackSession]:
-    """A session as stage has it."""
+    """A session as in stage."""
     async with open_session(STAGE) as session:
         yield session
 
@@ -43,7 +43,7 @@ async def post(
 
 
 async def test_same_bytes_arrive_signed(session: CallbackSession) -> None:
-    """The endpoint gets the stored bytes, as JSON, with signatures that verify, and the log has its address."""
+    """The endpoint gets the stored bytes as JSON with valid signatures, and the log has its address."""
     async with open_endpoint(202) as endpoint:
         attempt = await post(session, endpoint.url)
     [seen] = endpoint.seen
@@ -63,7 +63,7 @@ async def test_same_bytes_arrive_signed(session: CallbackSession) -> None:
 
 
 async def test_redirect_is_not_followed(session: CallbackSession) -> None:
-    """A redirect is an answer that does not acknowledge; where it points to is never asked."""
+    """A redirect does not acknowledge, and its target is not called."""
     async with open_endpoint() as target:
 
         async def redirect(_request: web.Request) -> web.StreamResponse:
@@ -76,7 +76,7 @@ async def test_redirect_is_not_followed(session: CallbackSession) -> None:
 
 
 async def test_hanging_endpoint_times_out(session: CallbackSession) -> None:
-    """An endpoint that accepts and says nothing, for ever, costs the total time, and is given up."""
+    """An attempt at an endpoint that never responds ends after the total time-out."""
     async with open_endpoint(hang) as endpoint:
         attempt = await post(session, endpoint.url, limits=QUICK)
     assert len(endpoint.seen) == 1
@@ -86,7 +86,7 @@ async def test_hanging_endpoint_times_out(session: CallbackSession) -> None:
 
 
 async def test_refused_connection_is_a_failed_attempt(session: CallbackSession) -> None:
-    """Nobody listening there is named as such."""
+    """A closed port has an error of its own."""
     async with open_endpoint() as endpoint:
         pass
     attempt = await post(session, endpoint.url)
@@ -94,7 +94,7 @@ async def test_refused_connection_is_a_failed_attempt(session: CallbackSession) 
 
 
 async def test_slow_body_acknowledges_by_its_status(session: CallbackSession) -> None:
-    """A 200 whose body never ends has acknowledged; its beginning is kept, and the end is not waited for."""
+    """A 200 with an endless body acknowledges; its beginning is stored, and its end is not awaited."""
 
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -108,7 +108,7 @@ async def test_slow_body_acknowledges_by_its_status(session: CallbackSession) ->
 
 
 async def test_big_body_is_read_to_the_limit_only(session: CallbackSession) -> None:
-    """Of an endless body no more is taken than the limit and what is on the way; 1 KiB of it is kept."""
+    """An endless body is read up to the limit, and 1 KiB of it is stored."""
     written = 0
 
     async def flood(request: web.Request) -> web.StreamResponse:
@@ -128,7 +128,7 @@ async def test_big_body_is_read_to_the_limit_only(session: CallbackSession) -> N
 
 
 async def test_compressed_answer_is_not_unpacked(session: CallbackSession) -> None:
-    """A small answer that would unpack to a large one stays small: it is kept as it came."""
+    """A compressed response is stored as it was sent."""
     bomb = gzip.compress(b"\0" * 10_000_000)
 
     async def send_bomb(_request: web.Request) -> web.StreamResponse:
@@ -142,7 +142,7 @@ async def test_compressed_answer_is_not_unpacked(session: CallbackSession) -> No
 
 
 async def test_kept_connection_that_was_closed_is_no_failure(session: CallbackSession) -> None:
-    """A connection that the endpoint closed while it was idle is replaced at once; the event arrives once."""
+    """A connection that the endpoint closed while idle is replaced at once; the event arrives once."""
     served = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,7 +165,7 @@ async def test_kept_connection_that_was_closed_is_no_failure(session: CallbackSe
 
 @asynccontextmanager
 async def serve(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
-    """Open a server that speaks in bytes, and yield its URL."""
+    """Open a server that sends raw bytes, and yield its URL."""
     talking: set[asyncio.Task[None]] = set()
 
     async def talk_to_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,16 +189,16 @@ async def serve(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awa
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """Read a request whole, and return its header."""
+    """Read a whole request, and return its header."""
     header = await reader.readuntil(b"\r\n\r\n")
     await reader.readexactly(len(BODY))
     return header
 
 
 async def test_all_kept_connections_close_at_once(session: CallbackSession) -> None:
-    """When an endpoint has closed every connection that was kept, each event still arrives at its first attempt.
+    """If an endpoint has closed all kept connections, each event still arrives at its first attempt.
 
-    The second try opens a connection of its own, so that it cannot meet another one that is closing.
+    The second try opens a new connection, so that it cannot use another closing one.
     """
     first = asyncio.Barrier(5)
 
@@ -218,7 +218,7 @@ async def test_all_kept_connections_close_at_once(session: CallbackSession) -> N
 
 
 async def test_both_tries_share_one_deadline(session: CallbackSession) -> None:
-    """An attempt whose second try hangs ends when the time of the whole attempt is over, not that of each try."""
+    """An attempt with a hanging second try ends at the time-out of the whole attempt."""
     served = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -242,7 +242,7 @@ async def test_both_tries_share_one_deadline(session: CallbackSession) -> None:
 
 
 async def test_second_try_is_signed_again(session: CallbackSession) -> None:
-    """The second try asks for the secrets and the time again, so that a listener does not take it for an old one."""
+    """The second try reads secrets and time again, so that a listener does not reject it as old."""
     headers: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -289,7 +289,7 @@ BAD_BODIES = [
 async def test_bad_body_acknowledges_by_its_status(
     session: CallbackSession, answer: bytes, size: int, *, resets: bool
 ) -> None:
-    """A 200 whose body breaks off or is no body counts as 200, in whatever packets it comes."""
+    """A 200 with an incomplete or malformed body counts as 200, in any split into packets."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -308,7 +308,7 @@ async def test_bad_body_acknowledges_by_its_status(
 
 
 async def test_address_is_called_byte_for_byte(session: CallbackSession) -> None:
-    """An endpoint gets path and query as the merchant wrote them, escapes and all, and no fragment."""
+    """An endpoint gets path and query as the merchant wrote them, and no fragment."""
     lines: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -323,7 +323,7 @@ async def test_address_is_called_byte_for_byte(session: CallbackSession) -> None
 
 
 async def test_one_merchant_has_few_attempts_at_one_address() -> None:
-    """At most sixteen attempts of a merchant go to one address; more are given back; other merchants are not kept."""
+    """A merchant has at most sixteen attempts at one address; more are released, and other merchants are unaffected."""
     async with open_endpoint(hang) as endpoint, open_session(STAGE, lookup=Names(["127.0.0.1"])) as session:
 
         async def attempt(merchant_id: int, name: str) -> DeliveryAttempt | None:
@@ -340,7 +340,7 @@ async def test_one_merchant_has_few_attempts_at_one_address() -> None:
 
 
 async def test_lookups_of_one_merchant_keep_no_other_waiting() -> None:
-    """Name servers that are silent cost a merchant its own look-ups; another merchant's names are found meanwhile."""
+    """A silent name server blocks only the lookups of its own merchant."""
     answering = threading.Event()
 
     def lookup(host: str, port: int, _family: int) -> Sequence[AddressInfo]:
@@ -367,7 +367,7 @@ async def test_lookups_of_one_merchant_keep_no_other_waiting() -> None:
 
 
 async def test_names_are_remembered_for_a_short_time() -> None:
-    """A name is looked up once for attempts that follow each other at once, though each opens a connection."""
+    """A name is resolved once for consecutive attempts with new connections."""
 
     async def close(_request: web.Request) -> web.StreamResponse:
         return web.Response(headers={"Connection": "close"})
@@ -391,7 +391,7 @@ async def test_names_are_remembered_for_a_short_time() -> None:
     ids=["nothing", "no HTTP", "endless header", "never final"],
 )
 async def test_broken_answers_are_failed_attempts(session: CallbackSession, answer: bytes, error: str) -> None:
-    """Whatever comes back in place of an answer is a failed attempt with a name."""
+    """Any malformed response is a failed attempt with an error."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -405,7 +405,7 @@ async def test_broken_answers_are_failed_attempts(session: CallbackSession, answ
 
 
 async def test_secret_that_cannot_be_had_is_our_failure(session: CallbackSession) -> None:
-    """Without a secret nothing is sent, and the attempt counts as failed for a reason of ours."""
+    """Without a secret nothing is sent, and the attempt has the error `internal`."""
 
     async def broken(_merchant_id: int) -> Sequence[str]:
         raise LookupError
@@ -419,14 +419,14 @@ async def test_secret_that_cannot_be_had_is_our_failure(session: CallbackSession
 
 
 class Names:
-    """A name server that answers as told, one answer after the other."""
+    """A name server with given responses, one after the other."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
         self.asked = 0
 
     def __call__(self, host: str, port: int, family: int) -> Sequence[AddressInfo]:
-        """Answer with the next addresses."""
+        """Return the next addresses."""
         del host, family
         self.asked += 1
         addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -437,7 +437,7 @@ class Names:
 
 
 async def post_by_name(names: Names, url: str, *, policy: AddressPolicy) -> DeliveryAttempt:
-    """Post to a host that a name server of ours knows."""
+    """Post to a host that our name server knows."""
     async with open_session(policy, lookup=names) as session:
         return await post(session, url, policy=policy)
 
@@ -446,21 +446,21 @@ async def post_by_name(names: Names, url: str, *, policy: AddressPolicy) -> Deli
     "addresses", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::1"], ["::ffff:8.8.8.8"], ["169.254.169.254"]]
 )
 async def test_live_refuses_names_that_lead_inside(addresses: list[str]) -> None:
-    """A name one of whose addresses is not public is refused before anything is connected to."""
+    """A name with a non-public address is refused before any connection."""
     attempt = await post_by_name(Names(addresses), "https://shop.example/", policy=LIVE)
     assert (attempt.error, attempt.address) == ("address_refused", None)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "127.1", "localhost@127.0.0.1"])
 async def test_live_refuses_this_machine_by_address(host: str) -> None:
-    """An address in place of a name is refused as well, though no name is looked up."""
+    """A non-public address in a URL is refused too, without a lookup."""
     names = Names(["8.8.8.8"])
     attempt = await post_by_name(names, f"https://{host}:1/", policy=LIVE)
     assert (attempt.error, attempt.address, names.asked) == ("address_refused", None, 0)
 
 
 async def test_socket_is_checked_though_the_url_passed() -> None:
-    """The last check is at the socket: a session refuses an address even to a caller who checked nothing."""
+    """The last check is at the socket: a session refuses an address for every caller."""
     async with open_endpoint() as endpoint, open_session(AddressPolicy(https_only=False)) as session:
         attempt = await post(session, endpoint.url, policy=STAGE)
     assert attempt.error == "address_refused"
@@ -468,7 +468,7 @@ async def test_socket_is_checked_though_the_url_passed() -> None:
 
 
 async def test_checked_address_is_the_one_connected_to() -> None:
-    """A name is looked up once for a connection, so what it says a moment later matters to nobody."""
+    """A name is resolved once for a connection, so a later change has no effect."""
     async with open_endpoint() as endpoint:
         port = endpoint.url.split(":")[2]
         names = Names(["127.0.0.1"], ["169.254.169.254"])
@@ -483,7 +483,7 @@ async def test_checked_address_is_the_one_connected_to() -> None:
 
 
 async def test_name_without_address_is_named() -> None:
-    """A name that nobody knows is a failed attempt like another."""
+    """An unknown name is a failed attempt with its own error."""
 
     def unknown(_host: str, _port: int, _family: int) -> Sequence[AddressInfo]:
         raise OSError(-2, "Name or service not known")
@@ -494,7 +494,7 @@ async def test_name_without_address_is_named() -> None:
 
 
 async def test_name_server_that_hangs_times_out() -> None:
-    """A look-up that takes long is given up after the time for connecting, though its thread goes on."""
+    """A slow lookup ends after the time-out for connecting, although its thread continues."""
     answering = threading.Event()
 
     def slow(_host: str, _port: int, _family: int) -> Sequence[AddressInfo]:

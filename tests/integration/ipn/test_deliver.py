@@ -1,4 +1,4 @@
-"""Claims and what is recorded: leases, fencing, slots, pauses, order, and the two clocks."""
+"""Leases and outcomes: fencing, slots, pauses, order, and the two clocks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def merchants(database: Database) -> Database:
 
 
 async def send(database: Database, urls: Sequence[str], **fields: Any) -> list[int]:
-    """Insert events and number them, and return their ids."""
+    """Insert events and number them, and return their IDs."""
     await insert_events(database, urls, **fields)
     await number_batch(database)
     await prove_hosts(database)
@@ -53,7 +53,7 @@ async def record(
     attempt: DeliveryAttempt | None,
     retry_in: timedelta | None = None,
 ) -> list[bool]:
-    """Record the same outcome of each delivery."""
+    """Record the same outcome for each delivery."""
     outcomes = [Outcome(delivery, attempt, retry_in) for delivery in deliveries]
     async with database.transaction() as connection:
         return list(await record_outcomes(connection, outcomes, rules=RULES))
@@ -65,19 +65,19 @@ async def advance(database: Database, merchant_id: int, by: timedelta) -> None:
 
 
 async def states(database: Database) -> list[str]:
-    """The states of all deliveries, by event."""
+    """Return the states of all deliveries, by event."""
     return [row["state"] for row in await fetch(database, "select state::text from delivery order by event_id")]
 
 
 async def expire_leases(database: Database) -> None:
-    """Let all leases run out, and have the hosts looked at, as time would."""
+    """Let all leases expire, and mark the hosts for the next claim."""
     async with database.acquire() as connection:
         await connection.execute("update delivery set lease_until = now() where state = 'leased'")
         await connection.execute("update delivery_host set ready_at = now()")
 
 
 async def test_claim_brings_all_that_a_post_needs(merchants: Database) -> None:
-    """A claimed delivery has URL, body, ids and number of its event: nothing more is read for it."""
+    """A leased delivery has URL, body, IDs and number of its event, so no further read is needed."""
     [event_id] = await send(merchants, [URL], transaction_id=12345, subscription_id=8, body=b"{}", request_id="r")
     [delivery] = await claim(merchants)
     assert delivery == Delivery(
@@ -101,8 +101,8 @@ async def test_claim_brings_all_that_a_post_needs(merchants: Database) -> None:
     )
 
 
-async def test_nothing_ready_is_nothing(merchants: Database) -> None:
-    """Without anything due there is nothing to claim, and what is leased is not claimed again."""
+async def test_nothing_is_leased_twice(merchants: Database) -> None:
+    """Without due deliveries nothing is leased, and leased ones are not leased again."""
     assert await claim(merchants) == []
     await send(merchants, [URL])
     assert len(await claim(merchants)) == 1
@@ -110,7 +110,7 @@ async def test_nothing_ready_is_nothing(merchants: Database) -> None:
 
 
 async def test_legacy_delivery_has_the_xml(merchants: Database) -> None:
-    """What is claimed for a legacy listener holds the XML of the event in the place of its JSON."""
+    """A leased legacy delivery has the XML of the event instead of its JSON."""
     await send(merchants, [URL], format="both", body=b"{}", legacy_xml=b"<ipn/>")
     assert {(delivery.form, delivery.body) for delivery in await claim(merchants)} == {
         ("json", b"{}"),
@@ -119,7 +119,7 @@ async def test_legacy_delivery_has_the_xml(merchants: Database) -> None:
 
 
 async def test_next_event_waits_for_both_forms(merchants: Database) -> None:
-    """The forms of an event go without waiting for each other; what comes after waits until both have ended."""
+    """The forms of an event do not wait for each other; the next event waits until both are finished."""
     first, second = await send(merchants, [URL] * 2, payment_id=9, format="both", legacy_xml=b"<ipn/>")
     json, legacy = sorted(await claim(merchants), key=lambda delivery: delivery.number)
     assert (json.event_id, legacy.event_id) == (first, first)
@@ -130,7 +130,7 @@ async def test_next_event_waits_for_both_forms(merchants: Database) -> None:
 
 
 async def test_host_has_as_many_runs_as_slots(merchants: Database) -> None:
-    """A claim takes the oldest deliveries, dealt out to the free slots of the host, a few for each."""
+    """A claim leases the oldest deliveries, divided among the free slots of the host."""
     event_ids = await send(merchants, [URL] * 10)
     runs = await claim_runs(merchants, RULES, room=100)
     assert [[delivery.event_id for delivery in run.deliveries] for run in runs] == [event_ids[0:6:2], event_ids[1:6:2]]
@@ -141,7 +141,7 @@ async def test_host_has_as_many_runs_as_slots(merchants: Database) -> None:
 
 
 async def test_claim_keeps_to_its_room(merchants: Database) -> None:
-    """A worker with room for three runs gets three, whatever the hosts have; the rest is there for the next claim."""
+    """A worker with room for three runs gets three; the rest stays for the next claim."""
     # One slot of each of three hosts, which takes both of its deliveries; then two slots of the fourth.
     await send(merchants, [f"https://{letter}.example/" for letter in "abcd"] * 2)
     runs = await claim_runs(merchants, RULES, room=3)
@@ -150,7 +150,7 @@ async def test_claim_keeps_to_its_room(merchants: Database) -> None:
 
 
 async def test_host_may_have_slots_of_its_own(merchants: Database) -> None:
-    """What a host's row says goes before what the worker is configured with."""
+    """The slots in a host's row replace the worker's setting."""
     await send(merchants, [URL] * 4)
     async with merchants.acquire() as connection:
         await connection.execute("update delivery_host set slots = 4")
@@ -158,7 +158,7 @@ async def test_host_may_have_slots_of_its_own(merchants: Database) -> None:
 
 
 async def test_claims_at_once_share_nothing(merchants: Database) -> None:
-    """Many claims at the same time get every delivery exactly once, and never more runs of a host than it has slots."""
+    """Concurrent claims lease every delivery once, and never more runs of a host than it has slots."""
     urls = [f"https://{number % 7}.example/" for number in range(70)]
     await send(merchants, urls)
     claimed: list[Delivery] = []
@@ -180,7 +180,7 @@ async def test_claims_at_once_share_nothing(merchants: Database) -> None:
 
 
 async def test_attempts_are_logged(merchants: Database) -> None:
-    """Each attempt has its line: when, how long, where, what came back, and when the next one is due."""
+    """Each attempt has an entry with time, duration, address, response and time of the next one."""
     await send(merchants, [URL])
     await record(merchants, await claim(merchants), BAD, timedelta(0))
     [again] = await claim(merchants)
@@ -194,7 +194,7 @@ async def test_attempts_are_logged(merchants: Database) -> None:
 
 
 async def test_retry_waits_for_its_time(merchants: Database) -> None:
-    """A delivery that is to be tried again is not claimed before; its age is counted from its first attempt."""
+    """A retry is not leased before its time; its age counts from the first attempt."""
     await send(merchants, [URL])
     await record(merchants, await claim(merchants), BAD, timedelta(hours=1))
     assert await claim(merchants) == []
@@ -204,7 +204,7 @@ async def test_retry_waits_for_its_time(merchants: Database) -> None:
 
 
 async def test_virtual_clock_moves_one_merchant_only(merchants: Database) -> None:
-    """Advancing one merchant's clock makes its retries due and nobody else's."""
+    """Advancing one merchant's clock makes its retries due, and no other's."""
     await send(merchants, [URL], merchant_id=1)
     await send(merchants, [URL], merchant_id=2)
     await record(merchants, await claim(merchants), BAD, timedelta(hours=1))
@@ -213,14 +213,14 @@ async def test_virtual_clock_moves_one_merchant_only(merchants: Database) -> Non
 
 
 async def test_new_event_of_an_advanced_merchant_goes_at_once(merchants: Database) -> None:
-    """An event that is made after the clock was advanced is due in its merchant's time, which is now."""
+    """A new event after the clock was advanced is due now in merchant time."""
     await advance(merchants, 1, timedelta(days=30))
     await send(merchants, [URL])
     assert len(await claim(merchants)) == 1
 
 
 async def test_lease_is_of_real_time(merchants: Database) -> None:
-    """Advancing a merchant's clock takes no delivery away from who is at it."""
+    """Advancing a merchant's clock ends no lease."""
     await send(merchants, [URL])
     await claim(merchants)
     await advance(merchants, 1, timedelta(days=30))
@@ -228,7 +228,7 @@ async def test_lease_is_of_real_time(merchants: Database) -> None:
 
 
 async def test_lease_that_ran_out_is_taken_over(merchants: Database) -> None:
-    """What a dead worker had claimed is claimed by another, under a new token, as if it had not been tried."""
+    """A delivery with an expired lease is leased again with a new token, as if it had not been tried."""
     await send(merchants, [URL])
     [lost] = await claim(merchants)
     await expire_leases(merchants)
@@ -238,7 +238,7 @@ async def test_lease_that_ran_out_is_taken_over(merchants: Database) -> None:
 
 
 async def test_late_outcome_changes_nothing(merchants: Database) -> None:
-    """Whoever comes back with a token that was taken over is told so; neither delivery, log nor host is touched."""
+    """An outcome with an old token returns false and changes neither delivery, log nor host."""
     await send(merchants, [URL])
     late = await claim(merchants)
     await expire_leases(merchants)
@@ -254,7 +254,7 @@ async def test_late_outcome_changes_nothing(merchants: Database) -> None:
 
 
 async def test_untried_delivery_is_as_it_was(merchants: Database) -> None:
-    """What is given back is due as before, has no line in the log, and is no failure."""
+    """A released delivery is due as before, has no entry in the log, and is no failure."""
     await send(merchants, [URL])
     [given] = await claim(merchants)
     await record(merchants, [given], None)
@@ -264,7 +264,7 @@ async def test_untried_delivery_is_as_it_was(merchants: Database) -> None:
 
 
 async def test_stopping_worker_gives_back(merchants: Database) -> None:
-    """What a worker leaves behind when it stops can be claimed at once, not only when its lease has run out."""
+    """Deliveries that a stopping worker releases can be leased at once."""
     await send(merchants, [URL] * 6)
     runs = await claim_runs(merchants, RULES, room=100)
     await release_runs(merchants, runs)
@@ -275,7 +275,7 @@ async def test_stopping_worker_gives_back(merchants: Database) -> None:
 async def test_next_event_of_a_payment_goes_when_the_first_is_finished(
     merchants: Database, attempt: DeliveryAttempt, retry_in: timedelta | None
 ) -> None:
-    """An event that is delivered or failed for good lets the next one of its payment go, and only that."""
+    """An event that is delivered or failed releases the next one of its payment, and only that."""
     first, second, _ = await send(merchants, [URL] * 3, payment_id=9)
     claimed = await claim(merchants)
     assert [delivery.event_id for delivery in claimed] == [first]
@@ -284,7 +284,7 @@ async def test_next_event_of_a_payment_goes_when_the_first_is_finished(
 
 
 async def test_next_event_of_a_payment_waits_while_the_first_is_retried(merchants: Database) -> None:
-    """An event that is still being tried holds back the next one, also one that is numbered meanwhile."""
+    """An event that is retried holds the next one, also one that is numbered meanwhile."""
     await send(merchants, [URL], payment_id=9)
     await record(merchants, await claim(merchants), BAD, SOON)
     await send(merchants, [URL], payment_id=9)
@@ -294,7 +294,7 @@ async def test_next_event_of_a_payment_waits_while_the_first_is_retried(merchant
 
 
 async def test_finish_and_numbering_at_once_leave_nothing_held(merchants: Database) -> None:
-    """However an event is finished while the next one is numbered, the next one is not forgotten behind it."""
+    """If an event finishes while the next one is numbered, the next one is still released."""
     for payment_id in range(40):
         await send(merchants, [URL], payment_id=payment_id)
         claimed = await claim(merchants, rules=DeliveryRules(slots=100))
@@ -304,7 +304,7 @@ async def test_finish_and_numbering_at_once_leave_nothing_held(merchants: Databa
 
 
 async def fail(database: Database, *, times: int) -> None:
-    """Fail so many attempts in a row at the only host."""
+    """Fail so many consecutive attempts at the only host."""
     for _ in range(times):
         [run, *_] = await claim_runs(database, RULES, room=1)
         await record(database, run.deliveries[:1], BAD, timedelta(days=1))
@@ -312,13 +312,13 @@ async def fail(database: Database, *, times: int) -> None:
 
 
 async def unpause(database: Database) -> None:
-    """Let the pause of every host end."""
+    """End the pause of every host."""
     async with database.acquire() as connection:
         await connection.execute("update delivery_host set paused_until = '-infinity', ready_at = now()")
 
 
 async def test_failing_endpoint_gets_one_probe_at_a_time(merchants: Database) -> None:
-    """After five failures running there is a pause, then one attempt at a time; one acknowledgement ends that."""
+    """After five consecutive failures there is a pause, then one attempt at a time; one acknowledgement ends that."""
     await send(merchants, [URL] * 20)
     await fail(merchants, times=5)
     assert await claim(merchants) == []
@@ -393,7 +393,7 @@ async def test_outbox_past_what_is_counted_is_estimated(merchants: Database) -> 
 
 
 async def test_turns_go_round_merchants(merchants: Database) -> None:
-    """However many endpoints of one merchant are ready, every other merchant has its turn in each claim."""
+    """Every merchant has its turn in each claim, also beside many ready endpoints of one merchant."""
     await send(merchants, [f"https://{number}.example/" for number in range(50)])
     await send(merchants, [URL], merchant_id=2)
     claimed = await claim_by_turns(merchants, room=4)
@@ -402,7 +402,7 @@ async def test_turns_go_round_merchants(merchants: Database) -> None:
 
 
 async def test_next_claim_begins_after_the_last_turn(database: Database) -> None:
-    """When there is room for few, the next claim goes on with the merchants that had no turn in this one."""
+    """The next claim continues with the merchants that had no turn in this one."""
     await insert_merchants(database, range(1, 8))
     for merchant_id in range(1, 8):
         await send(database, [URL] * 4, merchant_id=merchant_id)
@@ -415,7 +415,7 @@ async def test_next_claim_begins_after_the_last_turn(database: Database) -> None
 
 
 async def test_turns_of_a_merchant_go_round_its_hosts(merchants: Database) -> None:
-    """A host with a long queue does not keep the merchant's other hosts from their turn."""
+    """A host with a long queue does not delay the merchant's other hosts."""
     await send(merchants, [URL] * 40)
     await send(merchants, ["https://b.example/"])
     claimed = await claim_by_turns(merchants, room=1)
@@ -425,7 +425,7 @@ async def test_turns_of_a_merchant_go_round_its_hosts(merchants: Database) -> No
 
 
 async def test_claim_keeps_to_the_share_of_each_merchant(merchants: Database) -> None:
-    """A merchant gets what is left of its share, and of that part which is for endpoints that never acknowledged."""
+    """A merchant gets the rest of its share, and of its part for unproven endpoints."""
     await send(merchants, [f"https://{number}.example/" for number in range(10)])
     await send(merchants, [URL], merchant_id=2)
     shares = {1: Share(5, 3), 2: Share(5, 3)}
@@ -440,7 +440,7 @@ async def test_claim_keeps_to_the_share_of_each_merchant(merchants: Database) ->
 
 
 async def test_unproven_hosts_do_not_stand_before_the_others(merchants: Database) -> None:
-    """A merchant whose share for unproven endpoints is used up still has its turn for those that acknowledge."""
+    """A merchant with a used share for unproven endpoints still has its turn for the others."""
     await send(merchants, [f"https://{number}.example/" for number in range(40)])
     async with merchants.acquire() as connection:
         await connection.execute("update delivery_host set acknowledged = false, ready_at = now() - interval '1 hour'")
@@ -453,7 +453,7 @@ async def test_unproven_hosts_do_not_stand_before_the_others(merchants: Database
 
 
 async def test_slow_hosts_have_places_of_their_own(merchants: Database) -> None:
-    """Endpoints that were slow wait for places among the slow ones, and take none of the others'."""
+    """Slow endpoints wait for slots of slow ones, and use no others."""
     await send(merchants, [f"https://{number}.example/" for number in range(6)])
     async with merchants.acquire() as connection:
         await connection.execute("update delivery_host set slow = true where host_id % 2 = 0")
@@ -463,7 +463,7 @@ async def test_slow_hosts_have_places_of_their_own(merchants: Database) -> None:
 
 
 async def test_slow_endpoint_gets_one_delivery_in_each_place(merchants: Database) -> None:
-    """A claim takes as many events of a slow endpoint as it has places, so that none is given back untried."""
+    """A claim leases one event of a slow endpoint for each slot, so that none is released untried."""
     await send(merchants, [URL] * 40)
     async with merchants.acquire() as connection:
         await connection.execute("update delivery_host set slow = true")
@@ -472,7 +472,7 @@ async def test_slow_endpoint_gets_one_delivery_in_each_place(merchants: Database
 
 
 async def test_new_endpoint_has_one_place_until_it_acknowledges(merchants: Database) -> None:
-    """An endpoint that never acknowledged gets one event at a time, and all its places after the first."""
+    """An endpoint gets one event at a time until its first acknowledgement."""
     await send(merchants, [URL] * 10)
     async with merchants.acquire() as connection:
         await connection.execute("update delivery_host set acknowledged = false")

@@ -1,4 +1,4 @@
-"""Hosts: what a batch of outcomes says of them."""
+"""The effects of a batch of outcomes on hosts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def merchants(database: Database) -> Database:
 
 
 async def record(database: Database, attempts: Sequence[DeliveryAttempt | None]) -> dict[str, Any]:
-    """Claim, record these attempts in one batch, and return the host afterwards."""
+    """Claim, record these attempts in one batch, and return the host."""
     await insert_events(database, [URL] * (len(attempts) + 1))
     await number_batch(database)
     await prove_hosts(database)
@@ -53,12 +53,12 @@ async def record(database: Database, attempts: Sequence[DeliveryAttempt | None])
 async def test_host_counts_failures_since_the_last_acknowledgement(
     merchants: Database, attempts: list[DeliveryAttempt | None], failures: int
 ) -> None:
-    """An acknowledgement ends a row of failures, and what is given back untried is none."""
+    """An acknowledgement resets the failures, and a released delivery does not count."""
     assert (await record(merchants, attempts))["failures"] == failures
 
 
 async def test_failures_of_batches_add_up(merchants: Database) -> None:
-    """Failures of one batch are counted with those of the batches before it, until one acknowledges."""
+    """Failures of several batches add up until an acknowledgement."""
     async with merchants.acquire() as connection:
         await insert_events(merchants, [URL])
         await number_batch(merchants)
@@ -73,7 +73,7 @@ async def test_failures_of_batches_add_up(merchants: Database) -> None:
 async def test_host_is_as_slow_as_its_last_attempt(
     merchants: Database, attempts: list[DeliveryAttempt | None], *, slow: bool
 ) -> None:
-    """A host is slow if the last attempt of a batch took a second; what is given back untried says nothing."""
+    """A host is slow if the last attempt of a batch took a second; released deliveries do not count."""
     assert (await record(merchants, attempts))["slow"] is slow
 
 
@@ -81,7 +81,7 @@ async def test_host_is_as_slow_as_its_last_attempt(
 async def test_host_is_left_alone_for_the_longest_time_asked_for(
     merchants: Database, asked: tuple[float, ...], seconds: float
 ) -> None:
-    """Of several `Retry-After` of one batch the longest counts, up to a day."""
+    """The longest `Retry-After` of a batch counts, up to a day."""
     host = await record(merchants, [replace(BAD, retry_after_seconds=each) for each in asked])
     [row] = await fetch(merchants, "select now() as now")
     assert timedelta(seconds=seconds - 29) < host["asked_until"] - row["now"] <= timedelta(seconds=seconds)
@@ -89,7 +89,7 @@ async def test_host_is_left_alone_for_the_longest_time_asked_for(
 
 
 async def test_host_of_a_released_event_is_ready(merchants: Database) -> None:
-    """A host for which a held event was let go is claimed at once, though nothing was posted to it before."""
+    """The host of a released event is leased at once, also without an earlier attempt."""
     await insert_events(merchants, [URL, OTHER], payment_id=9)
     await number_batch(merchants)
     await prove_hosts(merchants)

@@ -1,4 +1,4 @@
-"""`tollhouse listen` on a real port: what it passes on, what it answers, what it prints."""
+"""`tollhouse listen` on a real port: forwarding, responses and output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tollhouse.kernel.urls import STAGE
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listener that runs, and what it has printed."""
+    """A running listener and its output."""
 
     url: str
     screen: io.StringIO
@@ -46,7 +46,7 @@ class Listener:
 
     @property
     def last_line(self) -> str:
-        """What was printed last."""
+        """The last printed line."""
         return self.screen.getvalue().splitlines()[-1]
 
 
@@ -74,7 +74,7 @@ async def run_listener(
 
 
 async def test_callback_is_acknowledged_and_shown(tmp_path: Path) -> None:
-    """Without a server to forward to, everything is acknowledged; the line has status, ids and the verdict."""
+    """Without a server to forward to, everything is acknowledged; the line has status, IDs and the check."""
     async with run_listener(tmp_path) as listener:
         attempt = await listener.call()
     assert (attempt.status, attempt.error) == (200, None)
@@ -84,7 +84,7 @@ async def test_callback_is_acknowledged_and_shown(tmp_path: Path) -> None:
 
 
 async def test_wrong_secret_shows(tmp_path: Path) -> None:
-    """A callback that was signed with another secret is marked; a listener in development takes it all the same."""
+    """A callback with another secret is marked, and accepted in development."""
     async with run_listener(tmp_path, secret="another") as listener:
         attempt = await listener.call()
     assert attempt.error is None
@@ -92,7 +92,7 @@ async def test_wrong_secret_shows(tmp_path: Path) -> None:
 
 
 async def test_secret_of_the_demo_is_found(tmp_path: Path) -> None:
-    """Beside a running demo no secret need be given."""
+    """Beside a running demo no secret is needed."""
     (tmp_path / "demo.json").write_text(f'{{"ipnSecret": "{SECRET}"}}')
     async with run_listener(tmp_path, secret=None) as listener:
         await listener.call()
@@ -100,7 +100,7 @@ async def test_secret_of_the_demo_is_found(tmp_path: Path) -> None:
 
 
 async def test_same_callback_is_passed_on(tmp_path: Path) -> None:
-    """The server behind gets the same bytes and headers, and its refusal reaches the gateway with its Retry-After."""
+    """The server gets the same bytes and headers, and the gateway gets its refusal with Retry-After."""
 
     async def refuse(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=503, text="later", headers={"Retry-After": "7"})
@@ -120,7 +120,7 @@ async def test_same_callback_is_passed_on(tmp_path: Path) -> None:
 
 
 async def test_server_that_is_down_is_a_bad_gateway(tmp_path: Path) -> None:
-    """When nobody is behind, the gateway is told so, and will try again."""
+    """If the server is down, the gateway gets 502 and will try again."""
     async with open_endpoint() as endpoint:
         pass
     async with run_listener(tmp_path, forward_to=endpoint.url) as listener:
@@ -130,7 +130,7 @@ async def test_server_that_is_down_is_a_bad_gateway(tmp_path: Path) -> None:
 
 
 async def test_taken_port_is_an_error(tmp_path: Path) -> None:
-    """A port that somebody else listens on is refused at once, for the command line to say."""
+    """A used port is an error at once, which the command line reports."""
     async with run_listener(tmp_path) as listener:
         port = int(listener.url.rstrip("/").rpartition(":")[2])
         with pytest.raises(PortUnavailable, match="is taken"):
@@ -141,7 +141,7 @@ async def test_taken_port_is_an_error(tmp_path: Path) -> None:
     "forward_to", ["localhost:3000/ipn", "3000", "http://", "ftp://127.0.0.1/", "http://127.0.0.1:x/"]
 )
 async def test_an_address_that_is_none_is_told_at_once(tmp_path: Path, forward_to: str) -> None:
-    """An address without its scheme, or with nothing behind it, ends with a sentence before any callback is lost."""
+    """A malformed address ends the command with a message before any callback is lost."""
     with pytest.raises(ForwardImpossible, match="--forward-to has to be a URL"):
         await listen(forward_to=forward_to, port=0, data_directory=tmp_path)
 
@@ -156,7 +156,7 @@ async def exchange(listener: Listener, sent: bytes) -> int:
 
 
 async def test_no_rubbish_is_a_defect(tmp_path: Path) -> None:
-    """A body that is no JSON, or JSON that nobody should read, is taken and shown as one that says nothing."""
+    """A malformed body is accepted and shown without facts."""
     async with run_listener(tmp_path, shows_bodies=True) as listener:
         for body in (*RUBBISH, b"ipn=1&" * 40, b"sign=%ff&ipn=%00"):
             head = f"POST /ipn HTTP/1.1\r\nHost: a\r\nX-Signature: \xe9\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -176,13 +176,13 @@ async def test_no_rubbish_is_a_defect(tmp_path: Path) -> None:
     ],
 )
 async def test_the_listener_has_the_servers_bounds(tmp_path: Path, sent: bytes, status: int) -> None:
-    """A listener's port bounds methods, bodies, headers and their framing as the ports of the gateway do."""
+    """A listener limits methods, bodies, headers and framing as the gateway does."""
     async with run_listener(tmp_path) as listener:
         assert await exchange(listener, sent) == status
 
 
 async def test_a_listener_that_is_cancelled_frees_its_port(tmp_path: Path) -> None:
-    """Ctrl-C ends a listener whole: its port can be taken again at once."""
+    """After Ctrl-C the port can be used again at once."""
     addresses = asyncio.Queue[str]()
     console = Console(file=io.StringIO())
     task = asyncio.create_task(listen(port=0, data_directory=tmp_path, console=console, ready=addresses.put_nowait))

@@ -1,4 +1,4 @@
-"""Numbering: gap-free, once, in order, with a delivery for each event that wants one."""
+"""Numbering: without gaps, once, in order, with a delivery for each event that has a URL."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ async def merchants(database: Database) -> Database:
     return database
 
 
-async def test_nothing_to_number_is_nothing(database: Database) -> None:
-    """Without events there is nothing to do."""
+async def test_without_events_nothing_is_numbered(database: Database) -> None:
+    """Without events the batch is empty."""
     assert await number_batch(database) == 0
 
 
 async def test_each_merchant_counts_from_one(merchants: Database) -> None:
-    """Numbers begin at 1 and follow the ids, for each merchant on its own, through any number of batches."""
+    """Numbers begin at 1 and follow the IDs, for each merchant separately, over several batches."""
     for merchant_id in (1, 2, 1, 1, 2):
         await insert_events(merchants, [URL], merchant_id=merchant_id)
     assert [await number_batch(merchants, batch=2) for _ in range(4)] == [2, 2, 1, 0]
@@ -35,7 +35,7 @@ async def test_each_merchant_counts_from_one(merchants: Database) -> None:
 
 
 async def test_event_that_commits_late_gets_the_next_number(merchants: Database) -> None:
-    """A lower id that becomes visible after a higher one leaves no gap: it is numbered when it is seen."""
+    """A lower ID that becomes visible later gets the next number, without a gap."""
     async with merchants.acquire() as slow, slow.transaction():
         await insert_event(slow, URL, body=b"late")
         await insert_events(merchants, [URL], body=b"early")
@@ -48,7 +48,7 @@ async def test_event_that_commits_late_gets_the_next_number(merchants: Database)
 
 
 async def test_sequencers_at_once_leave_no_gap(merchants: Database) -> None:
-    """Several sequencers and a stream of events of several merchants: every number is there, once."""
+    """With several sequencers and a stream of events every number exists once."""
     done = asyncio.Event()
 
     async def keep_numbering() -> None:
@@ -71,7 +71,7 @@ async def test_sequencers_at_once_leave_no_gap(merchants: Database) -> None:
 
 
 async def test_rolled_back_batch_takes_no_number(merchants: Database) -> None:
-    """A sequencer that dies before its commit leaves the counter as it was."""
+    """A sequencer that dies before its commit leaves the counter unchanged."""
     await insert_events(merchants, [URL])
     task = asyncio.create_task(number_batch(merchants))
     await asyncio.sleep(0)
@@ -92,7 +92,7 @@ async def test_second_event_of_a_payment_is_held(merchants: Database) -> None:
 
 
 async def test_subscription_events_keep_their_order_too(merchants: Database) -> None:
-    """Events of a subscription follow one another, and never mix with a payment of the same number."""
+    """Events of a subscription are ordered, separately from a payment with the same number."""
     await insert_events(merchants, [URL], payment_id=9)
     await insert_events(merchants, [URL, URL], subscription_id=9, transaction_id=None)
     await number_batch(merchants)
@@ -101,7 +101,7 @@ async def test_subscription_events_keep_their_order_too(merchants: Database) -> 
 
 
 async def test_each_form_has_a_delivery(merchants: Database) -> None:
-    """An event is delivered once for each form that is wanted, and not at all without a URL; its number is one."""
+    """An event is delivered once in each of its forms, and not without a URL; its number is one."""
     await insert_events(merchants, [URL], format="legacy", legacy_xml=b"<ipn/>")
     await insert_events(merchants, [""])
     await insert_events(merchants, [URL], format="both", legacy_xml=b"<ipn/>")
@@ -119,7 +119,7 @@ async def test_each_form_has_a_delivery(merchants: Database) -> None:
 
 
 async def test_hosts_are_one_for_each_origin_and_merchant(merchants: Database) -> None:
-    """URLs of one scheme, host and port share a row; another merchant has its own."""
+    """URLs with one scheme, host and port share a row for each merchant."""
     urls = ["https://a.example/x", "https://A.example:443/y", "https://b.example/", "http://a.example/"]
     await insert_events(merchants, urls)
     await insert_events(merchants, ["https://a.example/x"], merchant_id=2)

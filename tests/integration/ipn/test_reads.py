@@ -1,4 +1,4 @@
-"""What numbering, claiming and recording read, however much was delivered before."""
+"""Rows read by numbering, claiming and recording, independent of earlier deliveries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_READS_OF_EVENT = 8
 
 @pytest.fixture
 async def connection(database_dsn: str) -> AsyncIterator[PlainConnection]:
-    """One connection, whose plans are made while the tables are empty."""
+    """One connection whose plans are made while the tables are empty."""
     database = await Database.connect(database_dsn, schema="gateway", max_size=1)
     await insert_merchants(database, (1,))
     async with database.acquire() as connection:
@@ -43,7 +43,7 @@ async def connection(database_dsn: str) -> AsyncIterator[PlainConnection]:
 
 
 async def select_reads(connection: PlainConnection) -> int:
-    """How many events and deliveries this connection has read; the server adds them up now and then."""
+    """Return the events and deliveries that this connection has read."""
     reads: int = await connection.fetchval(
         "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::integer from pg_stat_xact_user_tables"
         " where schemaname = 'gateway' and relname in ('event', 'unnumbered_event', 'event_number', 'delivery')"
@@ -53,7 +53,7 @@ async def select_reads(connection: PlainConnection) -> int:
 
 @asynccontextmanager
 async def counting(connection: PlainConnection, reads: dict[str, int], step: str) -> AsyncIterator[None]:
-    """Count what a step reads, in a transaction: within it the server adds nothing up."""
+    """Count the rows that a step reads, in a transaction, within which the server does not aggregate counters."""
     async with connection.transaction():
         before = await select_reads(connection)
         yield
@@ -61,7 +61,7 @@ async def counting(connection: PlainConnection, reads: dict[str, int], step: str
 
 
 async def deliver(database: Database, connection: PlainConnection) -> dict[str, int]:
-    """Number, claim and record some events, and return how many rows each step read."""
+    """Number, claim and record some events, and return the rows that each step read."""
     await insert_events(database, [URL] * EVENTS)
     reads: dict[str, int] = {}
     async with counting(connection, reads, "number"):
@@ -82,7 +82,7 @@ async def deliver(database: Database, connection: PlainConnection) -> dict[str, 
 
 
 async def test_each_step_reads_its_own_rows_only(database: Database, connection: PlainConnection) -> None:
-    """Plans that were made for empty tables read as much after many deliveries as they did at first."""
+    """Plans made for empty tables read no more after many deliveries."""
     reads: dict[str, int] = {}
     for _ in range(ROUNDS):
         reads = await deliver(database, connection)

@@ -1,4 +1,4 @@
-"""A range of events is sent again: which of them, in which order, each once."""
+"""Sending a range of events again: selection, order, each once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def merchants(database: Database) -> Database:
 
 
 async def make(database: Database, urls: Sequence[str], *, state: str = "failed", **fields: object) -> list[int]:
-    """Make events whose deliveries have ended, and return their lasting ids."""
+    """Make events with finished deliveries, and return their permanent IDs."""
     before = await select_event_ids(database)
     await insert_events(database, urls, **fields)
     while await number_batch(database):
@@ -39,7 +39,7 @@ async def make(database: Database, urls: Sequence[str], *, state: str = "failed"
 
 
 async def set_state(database: Database, event_ids: Sequence[int], state: str) -> None:
-    """Let the last delivery of events have a state."""
+    """Set the state of the last delivery of events."""
     async with database.acquire() as connection:
         await connection.execute(
             "update delivery d set state = $2::delivery_state, due_at = now(), lease = 1, lease_until = now() "
@@ -57,7 +57,7 @@ async def resend(database: Database, wanted: ResendFilter) -> Resent:
 
 
 async def resent(database: Database) -> list[tuple[int, str]]:
-    """Return event and state of the deliveries that were made again, in the order of events."""
+    """Return event and state of the new deliveries, in the order of events."""
     rows = await fetch(
         database, "select event_id, state::text from delivery where number > 1 order by event_id, number"
     )
@@ -65,7 +65,7 @@ async def resent(database: Database) -> list[tuple[int, str]]:
 
 
 async def test_failed_or_everything(merchants: Database) -> None:
-    """What failed is sent again, or also what was acknowledged; what is on its way never is."""
+    """Failed deliveries are sent again, or acknowledged ones too; unfinished ones never."""
     [failed] = await make(merchants, [SHOP])
     [delivered] = await make(merchants, [SHOP], state="delivered")
     for state in ("waiting", "leased"):
@@ -77,7 +77,7 @@ async def test_failed_or_everything(merchants: Database) -> None:
 
 
 async def test_range_of_numbers_and_endpoint(merchants: Database) -> None:
-    """Numbers are after one and up to another one; an endpoint is scheme, host and port."""
+    """Numbers are after one and up to another; an endpoint is scheme, host and port."""
     made = await make(merchants, [SHOP, SHOP, OTHER, SHOP])
     done = await resend(merchants, replace(FAILED, after=1, until=3, origin="http://127.0.0.1:9001"))
     assert done == Resent(1, 0, 3, has_more=False)
@@ -85,7 +85,7 @@ async def test_range_of_numbers_and_endpoint(merchants: Database) -> None:
 
 
 async def test_range_of_times_is_the_merchants(merchants: Database) -> None:
-    """A time is compared with the one that `createdAt` shows; its beginning is in the range, its end is not."""
+    """Times are compared with `createdAt`; the range includes its beginning, not its end."""
     made = await make(merchants, [SHOP] * 3)
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     async with merchants.acquire() as connection:
@@ -103,7 +103,7 @@ async def test_range_of_times_is_the_merchants(merchants: Database) -> None:
 
 
 async def test_batches_reach_the_end(merchants: Database) -> None:
-    """A batch sends a bounded number again and says where the next one begins; together they send each event once."""
+    """A batch sends a limited number again; together the batches send each event once."""
     made = await make(merchants, [SHOP] * (2 * MAX_EVENTS_RESENT + 5))
     counts, wanted, has_more = [], FAILED, True
     while has_more:
@@ -116,7 +116,7 @@ async def test_batches_reach_the_end(merchants: Database) -> None:
 
 
 async def test_order_within_a_payment(merchants: Database) -> None:
-    """Of each payment the first event goes, and the next ones wait for it; other payments do not."""
+    """The first event of each payment is due, and the next ones wait for it; other payments do not."""
     first = await make(merchants, [SHOP] * 3, payment_id=9)
     [other] = await make(merchants, [SHOP], payment_id=10)
     assert (await resend(merchants, FAILED)).count == 4
@@ -126,7 +126,7 @@ async def test_order_within_a_payment(merchants: Database) -> None:
 
 
 async def test_earlier_event_under_way_is_waited_for(merchants: Database) -> None:
-    """An event waits for an earlier one of its payment that is under way and not for a later one. None is an orphan."""
+    """An event waits for an earlier unfinished one of its payment, not for a later one. None is an orphan."""
     for under_way, state in ((0, "held"), (1, "waiting")):
         pair = await make(merchants, [SHOP] * 2, payment_id=20 + under_way)
         await set_state(merchants, [pair[under_way]], "leased")
@@ -137,7 +137,7 @@ async def test_earlier_event_under_way_is_waited_for(merchants: Database) -> Non
 
 
 async def test_both_forms_are_sent_again(merchants: Database) -> None:
-    """Each form is sent again beside the other one, if it failed."""
+    """Each failed form is sent again."""
     [event_id] = await make(merchants, [SHOP], format="both", legacy_xml=b"<ipn/>", payment_id=9)
     assert (await resend(merchants, FAILED)).count == 1  # only number 2 has failed
     await set_state(merchants, [event_id], "failed")
@@ -149,7 +149,7 @@ async def test_both_forms_are_sent_again(merchants: Database) -> None:
 
 
 async def test_two_at_the_same_time_send_each_event_once(merchants: Database) -> None:
-    """Whoever comes second sees that the events are on their way."""
+    """The second of two concurrent requests skips the unfinished events."""
     made = await make(merchants, [SHOP] * 20, payment_id=9)
     done = await asyncio.gather(*(resend(merchants, FAILED) for _ in range(4)))
     assert sorted(each.count for each in done) == [0, 0, 0, 20]
@@ -157,7 +157,7 @@ async def test_two_at_the_same_time_send_each_event_once(merchants: Database) ->
 
 
 async def test_event_has_a_bound(merchants: Database) -> None:
-    """An event that was delivered 100 times is left out and counted."""
+    """An event that was delivered 100 times is skipped and counted."""
     [event_id] = await make(merchants, [SHOP])
     async with merchants.acquire() as connection:
         await connection.execute("update delivery set number = 100")
@@ -166,6 +166,6 @@ async def test_event_has_a_bound(merchants: Database) -> None:
 
 
 async def test_other_merchants_are_left_alone(merchants: Database) -> None:
-    """A merchant's events alone are sent again."""
+    """Only the merchant's own events are sent again."""
     await make(merchants, [SHOP], merchant_id=2)
     assert await resend(merchants, ALL) == Resent(0, 0, 0, has_more=False)

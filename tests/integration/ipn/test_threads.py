@@ -1,4 +1,4 @@
-"""Order within a payment, when several processes record outcomes at the same time."""
+"""The order within a payment while several processes record outcomes."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ async def send(database: Database, count: int, *, payment_id: int = 9) -> list[i
 
 
 async def claim(database: Database) -> list[Delivery]:
-    """Claim all that is due."""
+    """Lease all due deliveries."""
     return [delivery for run in await claim_runs(database, RULES, room=100) for delivery in run.deliveries]
 
 
 async def record(connection: PlainConnection, delivery: Delivery, attempt: DeliveryAttempt) -> None:
-    """Record one outcome; a failed one is final."""
+    """Record one outcome; a failure is final."""
     await record_outcomes(connection, [Outcome(delivery, attempt)], rules=RULES)
 
 
 async def record_together(
     database: Database, deliveries: Sequence[Delivery], attempts: Sequence[DeliveryAttempt]
 ) -> None:
-    """Record each outcome in a transaction of its own, none of which commits before each has written or waits to."""
+    """Record each outcome in a database transaction of its own, all of which write before any commits."""
     pids: list[int] = []
     written: set[int] = set()
     commit = asyncio.Event()
@@ -82,7 +82,7 @@ async def record_together(
 async def test_two_recorders_free_the_next_event(
     merchants: Database, order: tuple[int, int], attempts: tuple[DeliveryAttempt, DeliveryAttempt]
 ) -> None:
-    """The next event of a payment goes when both forms of one end at the same moment in two processes."""
+    """The next event of a payment is released if both forms of one finish at the same time in two processes."""
     _, second, _ = await send(merchants, 3)
     forms = await claim(merchants)
     await record_together(merchants, [forms[place] for place in order], attempts)
@@ -90,7 +90,7 @@ async def test_two_recorders_free_the_next_event(
 
 
 async def test_many_threads_end_in_opposite_orders(merchants: Database) -> None:
-    """Recorders that finish many events in opposite orders do not deadlock, and leave nothing held."""
+    """Recorders that finish many events in opposite orders neither deadlock nor leave events held."""
     for payment_id in range(1, 11):
         await send(merchants, 2, payment_id=payment_id)
     claimed = await claim(merchants)
@@ -110,7 +110,7 @@ async def record_batch(database: Database, deliveries: Sequence[Delivery]) -> No
 
 
 async def test_sweep_frees_and_counts_orphans(merchants: Database) -> None:
-    """A held delivery with nothing before it is freed, counted and told once; one that waits for an earlier is not."""
+    """A held delivery without an earlier event is released, counted and logged once; one that waits is not."""
     first, second, third = await send(merchants, 3)
     await send(merchants, 2, payment_id=10)
     async with merchants.acquire() as connection:
@@ -131,7 +131,7 @@ async def test_sweep_frees_and_counts_orphans(merchants: Database) -> None:
 
 
 async def test_sweep_goes_round(merchants: Database) -> None:
-    """A sweep looks at a bounded number of held deliveries, goes on after them, and begins again at the end."""
+    """A sweep examines a limited number of held deliveries, continues after them, and restarts at the end."""
     await send(merchants, 3)
     seen, after = [], START
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""`tollhouse trigger`: samples of every kind, made and signed as real callbacks are."""
+"""`tollhouse trigger`: samples of every kind, built and signed as real callbacks."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SENDABLE = [
 
 
 def test_there_is_a_sample_of_every_kind() -> None:
-    """Whatever a callback may be about can be triggered."""
+    """Every kind of callback can be triggered."""
     transactions = {*get_args(PublicMode), DISPUTE_WON}
     assert transactions | set(get_args(LifecycleEventKind)) == set(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "form", "failed"), SENDABLE)
 def test_samples_are_signed_as_real_callbacks(kind: str, form: Form, failed: bool) -> None:  # noqa: FBT001 - a parameter
-    """The check that merchants are given takes every sample, and its body has the form of a real one."""
+    """The documented check accepts every sample, and its body has the form of a real one."""
     sample = build_sample(kind, at=AT, url="http://127.0.0.1:9/", form=form, failed=failed)
     headers, body = build_headers(sample, [SECRET], timestamp=int(time.time())), write_body(sample, SECRET)
     verify_callback(headers, body, secret=SECRET, now=time.time())
@@ -52,7 +52,7 @@ def test_samples_are_signed_as_real_callbacks(kind: str, form: Form, failed: boo
 
 
 async def test_a_sample_reaches_a_listener_that_shows_it(tmp_path: Path) -> None:
-    """What is triggered is verified, acknowledged and, when asked for, printed with its body."""
+    """A triggered sample is verified, acknowledged and printed with its body on request."""
     stop, screen, addresses = asyncio.Event(), io.StringIO(), asyncio.Queue[str]()
     console = Console(file=screen, width=200)
     listening = asyncio.create_task(
@@ -86,7 +86,7 @@ def test_what_is_shown_does_not_steer_the_terminal() -> None:
 
 
 async def test_a_refusal_is_told() -> None:
-    """A listener that refuses is shown with its status, and counts as not acknowledged."""
+    """A refusing listener is shown with its status, and counts as not acknowledged."""
     async with open_endpoint(500) as endpoint:
         [sent] = await trigger(["sale"], url=endpoint.url, secret=SECRET)
     assert (sent.status, sent.is_acknowledged) == (500, False)
@@ -94,13 +94,13 @@ async def test_a_refusal_is_told() -> None:
 
 @pytest.mark.parametrize("url", ["notaurl", "ftp://127.0.0.1/", "http://"])
 async def test_a_url_that_is_none_is_a_sentence(url: str) -> None:
-    """Where nothing can be sent to, the message says so."""
+    """For a malformed URL the message says so."""
     with pytest.raises(SampleNotSent, match="--to has to be a URL"):
         await trigger(["sale"], url=url, secret=SECRET)
 
 
 async def test_a_listener_that_is_not_there_is_a_sentence() -> None:
-    """Where nobody listens, the message asks whether the listener runs."""
+    """If the port is closed, the message asks whether the listener runs."""
     async with open_endpoint() as endpoint:
         pass
     arguments: dict[str, Any] = {"url": endpoint.url, "secret": SECRET}

@@ -1,4 +1,4 @@
-"""The loops as they run: events go out by themselves, again until acknowledged, and no endpoint holds up another."""
+"""The running loops: events are delivered until acknowledged, and no endpoint delays another."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def work(
 
 
 async def settled(database: Database) -> bool:
-    """Whether every event is delivered or has failed."""
+    """Return whether every event is delivered or has failed."""
     [row] = await fetch(
         database,
         "select (select count(*) from unnumbered_event) as unnumbered,"
@@ -90,12 +90,12 @@ async def settled(database: Database) -> bool:
 
 
 async def wait_until_settled(database: Database, *, seconds: float = 15.0) -> None:
-    """Wait until nothing is left to deliver."""
+    """Wait until every delivery is finished."""
     await wait_until(lambda: settled(database), seconds=seconds)
 
 
 async def test_event_goes_out_by_itself(merchants: Database) -> None:
-    """What a payment's transaction inserts arrives at the merchant's endpoint, once."""
+    """An event that a payment inserts arrives at the merchant's endpoint, once."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url], payment_id=9)
         await wait_until_settled(merchants)
@@ -105,7 +105,7 @@ async def test_event_goes_out_by_itself(merchants: Database) -> None:
 
 
 async def test_legacy_listener_gets_a_form(merchants: Database) -> None:
-    """A site that wants both forms is sent both, each in its own content type, under one id."""
+    """A site with both forms gets both, each with its content type, under one ID."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url], payment_id=9, format="both", legacy_xml=b"<ipn/>")
         await wait_until_settled(merchants)
@@ -119,7 +119,7 @@ async def test_legacy_listener_gets_a_form(merchants: Database) -> None:
 
 
 async def test_retries_bear_the_same_id_and_body(merchants: Database) -> None:
-    """What is not acknowledged comes again, with the same id, number and bytes, until it is."""
+    """An unacknowledged event is sent again with the same ID, number and bytes until it is acknowledged."""
     rules = replace(RULES, horizon=timedelta(seconds=30))
     async with open_endpoint(500, 404, 204, 200) as endpoint, work(merchants, rules=rules):
         await insert_events(merchants, [endpoint.url])
@@ -147,7 +147,7 @@ async def test_schedule_ends_with_failed(merchants: Database) -> None:
 
 
 async def test_retry_after_is_waited_for(merchants: Database) -> None:
-    """An endpoint that asks for a second is left alone for a second."""
+    """An endpoint that requests a second gets a second."""
 
     async def busy(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=503, headers={"Retry-After": "1"})
@@ -161,7 +161,7 @@ async def test_retry_after_is_waited_for(merchants: Database) -> None:
 
 
 async def test_order_within_a_payment_is_kept(merchants: Database) -> None:
-    """Through refusals, and with two deliverers, no event of a payment arrives after a later one was accepted."""
+    """Despite refusals, with two deliverers, no event of a payment arrives after a later one was accepted."""
     accepted: list[str] = []
 
     async def flaky(request: web.Request) -> web.StreamResponse:
@@ -179,7 +179,7 @@ async def test_order_within_a_payment_is_kept(merchants: Database) -> None:
 
 
 async def test_hanging_endpoint_delays_no_other(merchants: Database) -> None:
-    """While other endpoints hang to the end of their time, one gets its events before any of theirs has ended."""
+    """While other endpoints hang, one gets all its events."""
     rules = replace(
         RULES, limits=AttemptLimits(total_seconds=30), run_seconds=30, lease_seconds=90, horizon=timedelta(seconds=120)
     )
@@ -197,7 +197,7 @@ async def test_hanging_endpoint_delays_no_other(merchants: Database) -> None:
 
 @asynccontextmanager
 async def open_many(count: int) -> AsyncIterator[tuple[list[str], Endpoint]]:
-    """Open one server that hangs on many addresses of this machine, and yield their URLs."""
+    """Open one hanging server at many addresses of this machine, and yield their URLs."""
     endpoint = Endpoint("", [hang])
     app = web.Application()
     app.router.add_post("/{path:.*}", endpoint.answer)
@@ -211,7 +211,7 @@ async def open_many(count: int) -> AsyncIterator[tuple[list[str], Endpoint]]:
 
 @pytest.mark.parametrize("proven", [False, True], ids=["never acknowledged", "acknowledged before"])
 async def test_one_merchant_takes_no_more_than_its_share(merchants: Database, *, proven: bool) -> None:
-    """A merchant with many hanging endpoints has its share of the places, and another's events go out meanwhile."""
+    """A merchant with many hanging endpoints uses its share of slots, and another's events are delivered."""
     rules = replace(
         RULES, limits=AttemptLimits(total_seconds=60), run_seconds=30, lease_seconds=120, horizon=timedelta(seconds=300)
     )
@@ -230,7 +230,7 @@ async def test_one_merchant_takes_no_more_than_its_share(merchants: Database, *,
 
 
 async def test_retry_after_binds_the_endpoint(merchants: Database) -> None:
-    """An endpoint that asks for time by `Retry-After` is left alone, with all that waits for it; another one is not."""
+    """An endpoint that sends `Retry-After` is paused for all its events; another one is not."""
 
     async def ask(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=429, headers={"Retry-After": "3600"})
@@ -251,7 +251,7 @@ async def test_retry_after_binds_the_endpoint(merchants: Database) -> None:
 
 
 async def test_recovered_endpoint_gets_all_that_waits(merchants: Database) -> None:
-    """When an endpoint acknowledges again after it failed, what waits for it is tried at once, at its full pace."""
+    """When an endpoint acknowledges again, waiting events are tried at once at full speed."""
     rules = replace(RULES, waits=[timedelta(hours=1)], horizon=timedelta(days=5), probe_after=3)
     is_down = True
 
@@ -268,7 +268,7 @@ async def test_recovered_endpoint_gets_all_that_waits(merchants: Database) -> No
 
 
 async def test_leases_of_a_dead_worker_are_taken_back(merchants: Database) -> None:
-    """What a worker had leased that is silent goes to another one long before the leases run out."""
+    """Leases of a dead worker are released long before they expire."""
     rules = replace(RULES, lease_seconds=600)
     await insert_events(merchants, ["https://a.example/"])
     await number_batch(merchants)
@@ -283,7 +283,7 @@ async def test_leases_of_a_dead_worker_are_taken_back(merchants: Database) -> No
 
 
 async def test_nobody_is_taken_for_dead_after_an_outage(merchants: Database) -> None:
-    """A worker that has just come, or comes back to the database, does not judge those that could not speak either."""
+    """A worker that has just started or reconnected releases no leases of other workers."""
     first, second = (Heartbeat(merchants, silent_after=timedelta(milliseconds=200)) for _ in range(2))
     await insert_events(merchants, ["https://a.example/"])
     await number_batch(merchants)
@@ -296,7 +296,7 @@ async def test_nobody_is_taken_for_dead_after_an_outage(merchants: Database) -> 
 
 
 async def test_host_sees_no_more_connections_than_slots(merchants: Database) -> None:
-    """However much there is and however many workers, an endpoint has at most four requests at a time."""
+    """With any number of events and workers an endpoint has at most four requests at a time."""
 
     async def slow(_request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.01)
@@ -310,7 +310,7 @@ async def test_host_sees_no_more_connections_than_slots(merchants: Database) -> 
 
 
 async def test_deliverers_at_once_deliver_once(merchants: Database) -> None:
-    """Several deliverers share the work: each event arrives, and none of them twice."""
+    """Several deliverers share the work: each event arrives once."""
     async with open_endpoint() as endpoint, work(merchants, deliverers=3):
         for merchant_id in (1, 2, 3):
             await insert_events(merchants, [endpoint.url] * 40, merchant_id=merchant_id)
@@ -320,7 +320,7 @@ async def test_deliverers_at_once_deliver_once(merchants: Database) -> None:
 
 
 async def test_event_claimed_by_a_dead_worker_arrives(merchants: Database) -> None:
-    """A worker that dies between claim and record delays its events by the lease, and loses none."""
+    """A worker that dies before it records delays its events by the lease, and loses none."""
     async with open_endpoint() as endpoint:
         await insert_events(merchants, [endpoint.url])
         await number_batch(merchants)
@@ -332,7 +332,7 @@ async def test_event_claimed_by_a_dead_worker_arrives(merchants: Database) -> No
 
 
 async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
-    """A worker that stops waits a little for its attempts, then leaves them to be made again at once by another."""
+    """A worker that stops waits shortly for its attempts, then releases them."""
     bounds = DeliveryLimits(drain_seconds=0.05)
     rules = replace(RULES, limits=AttemptLimits(total_seconds=20), lease_seconds=60)
     async with open_endpoint(hang) as endpoint:
@@ -346,7 +346,7 @@ async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
 
 
 async def insert_on_a_new_connection(database: Database, urls: list[str]) -> None:
-    """Insert events after connections of the pool were ended: the pool may have some of them left to give out."""
+    """Insert events after connections of the pool were ended, some of which the pool may still hand out."""
     for _ in range(20):
         with contextlib.suppress(DatabaseUnavailable):
             await insert_events(database, urls)
@@ -355,7 +355,7 @@ async def insert_on_a_new_connection(database: Database, urls: list[str]) -> Non
 
 
 async def test_loops_outlive_lost_connections(merchants: Database) -> None:
-    """When the database drops every connection, the loops go on with new ones and nothing is lost."""
+    """If the database drops every connection, the loops continue with new ones and nothing is lost."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url])
         await wait_until_settled(merchants)
@@ -371,7 +371,7 @@ async def test_loops_outlive_lost_connections(merchants: Database) -> None:
 
 
 async def test_refused_address_is_a_failed_attempt(merchants: Database) -> None:
-    """An address that callbacks may not go to is never connected to; the log says so."""
+    """An address that the policy forbids is never connected to, and the log has the error."""
     rules = replace(RULES, horizon=timedelta(0))
     async with work(merchants, rules=rules):
         await insert_events(merchants, ["http://169.254.169.254/latest", "http://169.254.1.1/", "nonsense"])
@@ -387,7 +387,7 @@ async def test_refused_address_is_a_failed_attempt(merchants: Database) -> None:
 
 
 async def test_log_shows_a_payment_and_the_newest(merchants: Database) -> None:
-    """The log gives a payment's deliveries oldest first, a merchant's newest first by the page, nobody else's."""
+    """The log returns a payment's deliveries oldest first, and a merchant's newest first in pages."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url] * 2, payment_id=9)
         await insert_events(merchants, [endpoint.url], payment_id=10)

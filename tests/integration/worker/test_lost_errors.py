@@ -1,4 +1,4 @@
-"""An error that nobody waits for is not lost."""
+"""Errors of tasks without a waiter are logged."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tollhouse.composition.serving import stop_on_signals
 
 
 async def break_down() -> None:
-    """Break in a task that nobody holds."""
+    """Fail in a task without a waiter."""
     raise ZeroDivisionError
 
 
 async def test_the_error_of_a_task_that_nobody_holds_is_logged() -> None:
-    """A process that begins as all do logs the error of a task that it started and forgot."""
+    """A process logs the error of a task that it started and did not keep."""
     stop_on_signals()
 
     with capture_logs() as logs:

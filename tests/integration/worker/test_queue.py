@@ -1,4 +1,4 @@
-"""The loop of everything that is leased."""
+"""The loop of leased work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tollhouse.worker.queue import LeasedQueue, RunningPiece, Work, choose_rest
 
 
 class Rows:
-    """Numbers to be handled, as rows of a table would be; at most `room` at a time."""
+    """Numbers to be handled, like rows of a table; at most `room` at a time."""
 
     def __init__(self, numbers: Sequence[int], handle: Callable[[int], Awaitable[None]], *, room: int = 3) -> None:
         self.due = list(numbers)
@@ -26,19 +26,19 @@ class Rows:
         self.work = Work("numbers", lease=self.lease, handle=handle, release=self.release)
 
     async def lease(self, under_way: Sequence[RunningPiece[int]]) -> Sequence[int]:
-        """Lease what there is room for."""
+        """Lease up to the free room."""
         self.most_under_way = max(self.most_under_way, len(under_way))
         count = self.room - len(under_way)
         taken, self.due = self.due[:count], self.due[count:]
         return taken
 
     async def release(self, pieces: Sequence[int]) -> None:
-        """Note what is given back."""
+        """Record released pieces."""
         self.released += pieces
 
 
 async def test_all_are_handled_with_few_under_way() -> None:
-    """Each piece is handled once, no more of them at a time than there is room for."""
+    """Each piece is handled once, with a limited number at a time."""
     handled: list[int] = []
 
     async def handle(piece: int) -> None:
@@ -52,7 +52,7 @@ async def test_all_are_handled_with_few_under_way() -> None:
 
 
 async def test_a_broken_piece_concerns_no_other() -> None:
-    """A piece that breaks is counted as failed, whatever it raises; all others are handled."""
+    """A failing piece is counted as failed with any error; all others are handled."""
     counts: Counter[str] = Counter()
 
     async def handle(piece: int) -> None:
@@ -65,7 +65,7 @@ async def test_a_broken_piece_concerns_no_other() -> None:
 
 
 async def test_a_refusal_is_a_warning_and_a_defect_an_error() -> None:
-    """A piece that cannot be handled now is logged without a trace, a defect with it; both lines name the piece."""
+    """A piece that cannot be handled now is logged without a trace, a defect with it; both lines identify the piece."""
 
     async def handle(piece: int) -> None:
         raise (NotFound("Not now."), ValueError("a defect"))[piece]
@@ -78,7 +78,7 @@ async def test_a_refusal_is_a_warning_and_a_defect_an_error() -> None:
 
 
 async def test_a_rest_is_ended_by_a_wake_up_and_not_by_a_piece() -> None:
-    """After a look the loop rests, whatever ends meanwhile; a wake-up ends the rest."""
+    """After a poll the loop rests; a wake-up ends the rest, a finished piece does not."""
     stop, wake, handled = asyncio.Event(), asyncio.Event(), asyncio.Event()
     looks: list[int] = []
 
@@ -106,12 +106,12 @@ async def test_a_rest_is_ended_by_a_wake_up_and_not_by_a_piece() -> None:
 
 @pytest.mark.parametrize(("took", "rest"), [(0.001, 0.02), (0.05, 0.1), (30.0, 1.0)])
 def test_a_rest_is_in_proportion_to_its_look(took: float, rest: float) -> None:
-    """A loop rests for twice the time of its look, within bounds: a slow database does not stop it for long."""
+    """A loop rests for twice the duration of its poll, within limits."""
     assert choose_rest(took) == rest
 
 
 async def test_a_slow_piece_keeps_one_place() -> None:
-    """While one piece hangs, the others go on beside it; there is no batch to wait for."""
+    """A hanging piece does not delay the others."""
     handled: list[int] = []
 
     async def handle(piece: int) -> None:
@@ -129,7 +129,7 @@ async def test_a_slow_piece_keeps_one_place() -> None:
 
 
 async def test_stop_ends_between_two_pieces() -> None:
-    """With a backlog that never ends, a stop lets pieces under way end and leases nothing more."""
+    """With an endless backlog, a stop lets running pieces end and leases nothing more."""
     stop = asyncio.Event()
     handled: list[int] = []
 
@@ -147,7 +147,7 @@ async def test_stop_ends_between_two_pieces() -> None:
 
 
 async def test_a_look_that_breaks_is_no_end() -> None:
-    """A lease that fails is tried again after a pause, and the loop goes on."""
+    """After a failed poll the loop pauses and continues."""
     stop = asyncio.Event()
     looks = 0
 

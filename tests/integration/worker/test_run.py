@@ -1,4 +1,4 @@
-"""Loops go on whatever happens in them, show that they live, and end soon after they are told to."""
+"""Loops continue after any error, send heartbeats, and end soon after they are stopped."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ async def running(loop: Loop, *, beat: Callable[[str], None] = print) -> AsyncIt
 
 
 async def cancel_inside() -> None:
-    """Wait for a task that somebody else cancels."""
+    """Wait for a task that is canceled."""
     inner = asyncio.create_task(asyncio.Event().wait())
     inner.cancel()
     await inner
 
 
 async def fail() -> None:
-    """Break as a defect does."""
+    """Fail with a defect."""
     raise ZeroDivisionError
 
 
 async def end() -> None:
-    """End, as no loop should."""
+    """End early, as no loop should."""
 
 
 @pytest.mark.parametrize(
     ("accident", "event"), [(fail, "loop.crashed"), (cancel_inside, "loop.crashed"), (end, "loop.ended_early")]
 )
 async def test_a_loop_that_broke_goes_on(accident: Callable[[], Awaitable[None]], event: str) -> None:
-    """A loop that crashed, was cancelled from within or ended by itself is logged as an error, and run again."""
+    """A loop that crashed, was canceled from within or ended by itself is logged as an error and restarted."""
     rounds, again = 0, asyncio.Event()
 
     async def loop(_: Beat) -> None:
@@ -65,7 +65,7 @@ async def test_a_loop_that_broke_goes_on(accident: Callable[[], Awaitable[None]]
 
 
 async def test_a_loop_beats_after_each_round() -> None:
-    """The heartbeat comes with each round that succeeded."""
+    """Each successful round sends a heartbeat."""
     beats: asyncio.Queue[str] = asyncio.Queue()
     stop = asyncio.Event()
 
@@ -78,7 +78,7 @@ async def test_a_loop_beats_after_each_round() -> None:
 
 
 async def test_a_loop_with_a_backlog_stops_between_two_batches() -> None:
-    """A full batch is followed by the next without a pause, and by none when the process stops."""
+    """A full batch is followed by the next without a pause, unless the process stops."""
     batches = 0
     stop = asyncio.Event()
 
@@ -94,7 +94,7 @@ async def test_a_loop_with_a_backlog_stops_between_two_batches() -> None:
 
 
 async def test_work_that_hangs_is_cut_off() -> None:
-    """A loop whose work does not end in the grace is cancelled, and the log says which."""
+    """A loop that does not end within the grace time is canceled, and the log says which."""
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def loop(_: Beat) -> None:
@@ -112,7 +112,7 @@ async def test_work_that_hangs_is_cut_off() -> None:
 
 
 async def test_detached_work_that_breaks_is_an_error_with_its_trace() -> None:
-    """Money work for which nobody waits leaves its defect in the log."""
+    """A failing payment task without a waiter logs its trace."""
     work = Running()
     with capture_logs() as logs:
         task = work.start("conclude", fail)

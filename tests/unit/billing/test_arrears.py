@@ -1,4 +1,4 @@
-"""What is owed: under which prices, until when, and when nothing is owed any more."""
+"""Past-due subscriptions: their prices, the end of dunning, and the end of the debt."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def reprice(subscription: Subscription, now: datetime, prices: tuple[Price, ...]
 
 @pytest.mark.parametrize(("days", "until"), [(15, 25), (40, 50)], ids=["a shorter wait", "a longer wait"])
 def test_a_wait_ends_when_the_new_next_period_is_due(days: int, until: int) -> None:
-    """A subscription that waits for a card waits until the next period of its new prices falls due."""
+    """A subscription that waits for a card waits until the next period of its new prices is due."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
     repriced = reprice(waiting, after(12), (price(2999, f"{days}d", repeat=True),), EXPIRED_CARD)
     assert (repriced.state, repriced.waits_for_account, repriced.charge_at) == (
@@ -64,7 +64,7 @@ def test_a_wait_ends_when_the_new_next_period_is_due(days: int, until: int) -> N
 
 
 def test_no_retry_at_or_after_the_new_next_period() -> None:
-    """A retry that would come when the next period of the new prices is due is not made; the subscription waits."""
+    """A retry at or after the next period of the new prices is not made; the subscription waits."""
     retried = decline(sign_up(*YEARLY), START + timedelta(days=365), FUNDS)
     last = Decline(START + timedelta(days=366), FUNDS, None, "visa")
     case = seen(
@@ -75,7 +75,7 @@ def test_no_retry_at_or_after_the_new_next_period() -> None:
 
 
 def test_more_time_gives_back_the_retries() -> None:
-    """A subscription that had no time left for a retry is retried once its new prices leave time."""
+    """A subscription without time for a retry is retried once its new prices leave time."""
     waiting = decline(sign_up(*DAILY), after(1), FUNDS, policy=Policy((2, 4)))
     assert waiting.waits_for_account
     last = Decline(after(1), FUNDS, None, "visa")
@@ -84,8 +84,8 @@ def test_more_time_gives_back_the_retries() -> None:
     assert (repriced.waits_for_account, repriced.charge_at) == (False, after(3))
 
 
-def test_prices_whose_next_period_is_due_already() -> None:
-    """By new prices whose next period has fallen due already there is no time left: the subscription expires."""
+def test_new_prices_without_time_left_expire() -> None:
+    """If the next period of the new prices is due already, the subscription expires."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
     repriced = reprice(waiting, after(14), DAILY[1:], EXPIRED_CARD)
     ended = lifecycle.end_what_is_over(seen(repriced, after(14)))
@@ -93,15 +93,15 @@ def test_prices_whose_next_period_is_due_already() -> None:
     assert (ended.state, ended.ended_with) == (SubscriptionState.EXPIRED, EndReason.UNPAID)
 
 
-def test_a_charge_under_way_fails_by_the_new_prices() -> None:
-    """A charge that fails after other prices were set is followed up by the new prices, not by the old ones."""
+def test_dunning_follows_prices_set_during_a_charge() -> None:
+    """A charge that fails after a change of prices is followed by dunning with the new prices."""
     waiting = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), (price(5, "40d", repeat=True),))
     assert decline(waiting, after(10), EXPIRED_CARD).charge_at == after(50)
 
 
 @pytest.mark.parametrize("code", [FUNDS, EXPIRED_CARD, UNREACHED, "1012"])
-def test_a_price_of_nothing_settles_the_debt_at_once(code: str) -> None:
-    """With a price of nothing a past-due subscription is active at once, whatever it waited for."""
+def test_a_price_of_zero_clears_the_debt(code: str) -> None:
+    """With a price of zero a past-due subscription is active at once."""
     free = reprice(decline(sign_up(), after(10), code), after(12), FREE, code)
     assert (free.state, free.waits_for_account, free.renewal_at) == (SubscriptionState.ACTIVE, False, after(10))
     assert lifecycle.end_what_is_over(seen(free, after(25))) is None
@@ -109,8 +109,8 @@ def test_a_price_of_nothing_settles_the_debt_at_once(code: str) -> None:
     assert (passed.state, passed.next_period, passed.charge_at) == (SubscriptionState.ACTIVE, 2, after(20))
 
 
-def test_a_charge_under_way_that_fails_after_the_price_became_nothing() -> None:
-    """A charge that fails when its period costs nothing any more leaves no debt."""
+def test_a_failed_charge_of_a_free_period_leaves_no_debt() -> None:
+    """A charge that fails after its period became free leaves no debt."""
     free = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), FREE)
     assert decline(free, after(10), EXPIRED_CARD).state is SubscriptionState.ACTIVE
     assert lifecycle.fail_on_old_account(free, after(10)).state is SubscriptionState.ACTIVE
@@ -124,15 +124,15 @@ def test_the_currency_of_a_subscription_stays() -> None:
     assert [(fault.subject, fault.item) for fault in refused.value.faults] == [(Subject.CURRENCY, 1)]
 
 
-def test_prices_after_the_last_charge_begin_when_the_paid_time_is_over() -> None:
-    """After the last charge new prices begin when what was paid for is over."""
+def test_prices_after_the_last_charge_follow_the_paid_time() -> None:
+    """After the last charge new prices begin at the end of the paid time."""
     last = pay(sign_up(price(1), price(2, "10d")), after(10))
     repriced = lifecycle.change_prices(seen(last, after(12)), (price(7, "3d", repeat=True),))
     assert [each.at for each in list_upcoming(seen(repriced, after(12)), most=2)] == [after(20), after(23)]
 
 
-def test_prices_of_only_one_charge_without_delay() -> None:
-    """A list of only `0d` is charged once, at the next date, and the subscription ends with it."""
+def test_a_single_price_without_delay_is_charged_once() -> None:
+    """A list of `0d` alone is charged once, at the next date, and ends the subscription."""
     last = lifecycle.change_prices(seen(sign_up(), after(5)), (price(7, "0d"),))
     assert [each.at for each in list_upcoming(seen(last, after(5)), most=2)] == [after(10)]
     paid = pay(last, after(10))
@@ -147,8 +147,8 @@ def test_prices_of_only_one_charge_without_delay() -> None:
 @pytest.mark.parametrize("code", NOT_DECLINED)
 @pytest.mark.parametrize("prices", [DAILY, EVERY_TEN_DAYS, (price(1), price(2, "10d"))])
 @pytest.mark.parametrize("days", [(), (1, 3), (1, 3, 5, 7)], ids=["disabled", "two", "default"])
-def test_what_was_no_decline_ends_nothing(code: str, prices: tuple[Price, ...], days: tuple[int, ...]) -> None:
-    """However often a renewal did not reach the issuer, it is tried again, and charged when it does."""
+def test_failures_without_a_decline_end_nothing(code: str, prices: tuple[Price, ...], days: tuple[int, ...]) -> None:
+    """A renewal that does not reach the issuer is tried again any number of times."""
     subscription, now, first = sign_up(*prices), START, None
     for _ in range(300):
         assert subscription.state.is_running
@@ -160,8 +160,8 @@ def test_what_was_no_decline_ends_nothing(code: str, prices: tuple[Price, ...], 
     assert pay(subscription, now).cycle == 1
 
 
-def test_what_was_no_decline_uses_up_no_retry() -> None:
-    """The first decline of the issuer has all retries before it, however late it comes."""
+def test_failures_without_a_decline_use_no_retry() -> None:
+    """The first decline has all retries left, however late it comes."""
     now = after(10)
     unreached = decline(sign_up(), now, UNREACHED, declined_tries=0)
     assert unreached.charge_at is not None
@@ -174,7 +174,7 @@ def test_what_was_no_decline_uses_up_no_retry() -> None:
 
 
 def test_a_card_that_was_declined_for_good_is_not_charged() -> None:
-    """A subscription whose card was declined for good elsewhere ends when it falls due, not before."""
+    """A subscription whose card was declined for good elsewhere ends when it falls due."""
     subscription = sign_up()
     assert lifecycle.end_what_is_over(seen(subscription, after(9), refused_at=after(4))) is None
     ended = lifecycle.end_what_is_over(seen(subscription, after(10), refused_at=after(4)))
@@ -183,7 +183,7 @@ def test_a_card_that_was_declined_for_good_is_not_charged() -> None:
 
 
 def test_a_card_that_was_approved_since_is_charged() -> None:
-    """A card that was approved for the subscription after it was declined elsewhere is charged."""
+    """A card that was approved for the subscription after a decline elsewhere is charged."""
     assert lifecycle.end_what_is_over(seen(sign_up(), after(10), refused_at=START - HOUR)) is None
     paid = pay(sign_up(), after(10))
     assert lifecycle.end_what_is_over(seen(paid, after(20), refused_at=after(5))) is None
@@ -192,20 +192,20 @@ def test_a_card_that_was_approved_since_is_charged() -> None:
 # ---------------------------------------------------------------- ends
 
 
-def test_what_expired_has_no_date_of_cancellation() -> None:
-    """A subscription that expires before its planned cancellation has no date of one."""
+def test_an_expired_subscription_has_no_cancel_date() -> None:
+    """A subscription that expires before its planned cancellation has no cancel date."""
     planned = cancel(sign_up(), after(1), at=after(200))
     assert decline(planned, after(10), STOLEN).cancel_at is None
 
 
 def test_until_the_next_rebill_while_past_due_means_at_once() -> None:
-    """Cancelled until the next charge while one is owed, a subscription ends at once: no paid time is left."""
+    """A past-due subscription canceled at its next charge ends at once."""
     late = decline(sign_up(), after(10), FUNDS)
     assert cancel(late, after(10.5), at_next_rebill=True).state is SubscriptionState.CANCELED
 
 
 def test_nothing_expires_of_a_disabled_merchant() -> None:
-    """The end of a wait waits for its merchant too; a cancellation takes effect in time."""
+    """A disabled merchant's subscriptions do not expire; cancellations take effect in time."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
     assert lifecycle.end_what_is_over(seen(waiting, after(20), is_merchant_active=False)) is None
     planned = cancel(waiting, after(11), at=after(15))
@@ -219,8 +219,8 @@ def test_nothing_expires_of_a_disabled_merchant() -> None:
 FRACTION = timedelta(microseconds=700_001)
 
 
-def test_all_that_is_shown_in_seconds_is_whole_seconds() -> None:
-    """A subscription is due, retried, caught up with and cancelled at the very second that is shown."""
+def test_all_times_are_whole_seconds() -> None:
+    """A subscription is due, retried, caught up and canceled exactly in the displayed second."""
     begun = sign_up(at=START + FRACTION)
     assert (begun.renewal_at, begun.charge_at) == (after(10), after(10))
     for late in (
@@ -240,37 +240,37 @@ def test_all_that_is_shown_in_seconds_is_whole_seconds() -> None:
 # ---------------------------------------------------------------- what is told
 
 
-def test_catching_up_is_told_as_it_will_be() -> None:
-    """Missed charges are told with the times at which they will be made, a day apart, then the schedule."""
+def test_upcoming_charges_include_the_catch_up() -> None:
+    """Missed charges are listed at the times of their catch-up, a day apart, then the schedule."""
     case = seen(sign_up(), after(35))
     summarized = [(each.charge.due_at, each.at) for each in list_upcoming(case, most=5)]
     dues = [after(10), after(20), after(30), after(40), after(50)]
     assert summarized == list(zip(dues, [after(35), after(36), after(37), after(40), after(50)], strict=True))
 
 
-def test_a_wait_is_told() -> None:
-    """Of a subscription that waits for a card the owed charge is told, until when it waits, and nothing after it."""
+def test_a_waiting_charge_is_listed_alone() -> None:
+    """If a subscription waits for a card, the owed charge and the end of the wait are listed, and nothing after it."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
     (owed,) = list_upcoming(seen(waiting, after(12)), most=5)
     assert (owed.charge.period, owed.at, owed.waits_for, owed.waits_until) == (1, None, "card", after(20))
 
 
-def test_charges_of_a_disabled_merchant_are_told_to_wait() -> None:
-    """Of a disabled merchant the next charge is told, and that it waits for the merchant."""
+def test_charges_of_a_disabled_merchant_wait() -> None:
+    """The next charge of a disabled merchant is listed as waiting for the merchant."""
     (owed,) = list_upcoming(seen(sign_up(), after(12), is_merchant_active=False), most=5)
     assert (owed.at, owed.waits_for, owed.waits_until) == (None, "merchant", None)
 
 
-def test_nothing_is_told_after_the_end() -> None:
-    """No charge is told that will be made at or after the cancellation, whenever it was due."""
+def test_no_charge_is_listed_after_the_end() -> None:
+    """No charge at or after the cancellation is listed."""
     planned = cancel(pay(sign_up(), after(35)), after(35), at=after(35.5))
     assert list_upcoming(seen(planned, after(35)), most=5) == []
     refused = seen(sign_up(), after(5), refused_at=after(4))
     assert list_upcoming(refused, most=5) == []
 
 
-def test_what_is_told_is_what_comes() -> None:
-    """Followed to the letter, the told times are those at which each charge may be made, not a second earlier."""
+def test_upcoming_charges_are_made_as_listed() -> None:
+    """Each charge may be made at its listed time, and not a second earlier."""
     subscription, now = sign_up(), datetime(2026, 3, 20, 1, 2, 3, tzinfo=UTC)
     for each in list_upcoming(seen(subscription, now), most=12):
         assert subscription.charge_at is not None

@@ -1,4 +1,4 @@
-"""What follows a renewal that failed, kind by kind."""
+"""The consequence of a failed renewal, by its kind."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def after(**amount: float) -> datetime:
 
 
 def fail(code: str = FUNDS, advice_code: str | None = None, **changes: Any) -> Failure:
-    """Return the failure of a period's first try, made when it was due on a monthly subscription."""
+    """Return the failure of a monthly subscription's first attempt, made when it was due."""
     facts: dict[str, Any] = {"brand": "visa", "failed_at": DUE + MOMENT, "due_at": DUE, "tries": 1, "next_due_at": NEXT}
     return Failure(code=code, advice_code=advice_code, **(facts | changes))
 
 
 def follow(code: str = FUNDS, advice_code: str | None = None, policy: Policy = DEFAULT, **changes: Any) -> Decision:
-    """Say what follows such a failure."""
+    """Return the consequence of such a failure."""
     return decide(fail(code, advice_code, **changes), policy)
 
 
@@ -83,14 +83,14 @@ STOPPED = End("cardholder_stopped")
         ("R3", 1, End("cardholder_stopped", takes_all_on_card=True)),
     ],
 )
-def test_what_follows_a_response_code(response_code: str, category: int, expected: Decision) -> None:
-    """Category 1 ends it, 2 is retried, 3 waits for other data, and what is not to be sent again unasked is not."""
+def test_response_codes_decide_by_category(response_code: str, category: int, expected: Decision) -> None:
+    """Category 1 ends, 2 retries, 3 waits for other card data; a code that forbids an unrequested repeat waits."""
     code = translate_response_code(response_code, brand="visa")
     assert (code.category, follow(code.code)) == (category, expected)
 
 
 def test_a_mastercard_may_ask_for_its_cardholder() -> None:
-    """Response code 65 is a full counter on most cards, and on a Mastercard it asks for authentication."""
+    """Response code 65 is an exceeded counter on most cards; on a Mastercard it requests authentication."""
     brands = ("visa", "mastercard")
     assert [follow(translate_response_code("65", brand=brand).code, brand=brand) for brand in brands] == [
         RETRY,
@@ -116,20 +116,20 @@ def test_a_mastercard_may_ask_for_its_cardholder() -> None:
         ("no code", LEAVE),
     ],
 )
-def test_what_follows_a_code_of_our_own(code: str, expected: Decision) -> None:
-    """Technical faults are retried, what only the cardholder can mend waits, and a blocked consumer is let go."""
+def test_our_own_codes_have_consequences(code: str, expected: Decision) -> None:
+    """Technical faults are retried, codes that need the cardholder wait, and a blocked consumer ends."""
     assert follow(code) == expected
 
 
-def test_what_was_never_sent_again_by_the_table_of_codes_is_not_by_us() -> None:
-    """No code of an issuer is retried unasked whose published advice is anything but to send it again later."""
+def test_only_published_advice_allows_a_retry() -> None:
+    """A code is retried only if its published advice is to try again later."""
     retried = {code.code for code in list_codes() if choose_rule(code.code, None).then == "retry"}
     later = {code.code for code in list_codes() if code.retry == "later" and code.category == 2}
     assert retried == later | {"1030"}
 
 
 def test_category_1_is_never_retried() -> None:
-    """Whatever the advice, a decline for good ends the subscription."""
+    """With any advice a decline for good ends the subscription."""
     declined = [code.code for code in list_codes() if code.category == 1]
     advised = [None, "02", "24", "40", "43", "x"]
     assert {choose_rule(code, advice).then for code in declined for advice in advised} == {"end"}
@@ -163,8 +163,8 @@ def test_category_1_is_never_retried() -> None:
         ("77", RETRY),
     ],
 )
-def test_what_follows_an_advice_code(advice_code: str | None, expected: Decision) -> None:
-    """Advice moves a retry to later, waits for other data or ends it; what is not known changes nothing."""
+def test_advice_codes_have_consequences(advice_code: str | None, expected: Decision) -> None:
+    """Advice delays a retry, waits for other card data or ends; an unknown one changes nothing."""
     assert follow(FUNDS, advice_code, brand="mastercard") == expected
 
 
@@ -182,7 +182,7 @@ def test_what_follows_an_advice_code(advice_code: str | None, expected: Decision
     ],
 )
 def test_the_stricter_of_code_and_advice_counts(code: str, advice_code: str, expected: Decision) -> None:
-    """Advice makes a code stricter; it makes milder only one that is unknown or merely not to be sent unasked."""
+    """Advice makes a code stricter; milder only if the code is unknown or forbids an unrequested repeat."""
     assert follow(code, advice_code) == expected
 
 
@@ -190,7 +190,7 @@ def test_the_stricter_of_code_and_advice_counts(code: str, advice_code: str, exp
 
 
 def test_retries_are_on_the_days_of_the_schedule() -> None:
-    """Tries that fail at once come 1, 3, 5 and 7 days after the due time, and after the last one it is over."""
+    """Retries are 1, 3, 5 and 7 days after the due time, and the last one ends the subscription."""
     tried_at, decisions = DUE, []
     for tries in range(1, 6):
         decision = follow(tries=tries, failed_at=tried_at + MOMENT)
@@ -199,8 +199,8 @@ def test_retries_are_on_the_days_of_the_schedule() -> None:
     assert decisions == [*(Retry(after(days=day)) for day in (1, 3, 5, 7)), End("retries_used_up")]
 
 
-def test_a_schedule_that_fell_behind_keeps_its_gaps() -> None:
-    """After a try that came late the next ones keep their distance, however many days of the schedule are past."""
+def test_a_late_schedule_keeps_its_intervals() -> None:
+    """After a late attempt the next ones keep their intervals."""
     late = after(days=10)
     expected = [timedelta(days=1), timedelta(days=2), timedelta(days=2), timedelta(days=2)]
     assert [follow(tries=tries, failed_at=late) for tries in (1, 2, 3, 4)] == [Retry(late + gap) for gap in expected]
@@ -217,25 +217,25 @@ def test_a_schedule_that_fell_behind_keeps_its_gaps() -> None:
     ],
 )
 def test_the_next_period_bounds_dunning(days: int, tries: int, failed_days: int, expected: Decision) -> None:
-    """A try is before the next period falls due; if there is none the subscription waits until then, or is over."""
+    """A retry is before the next period; without one the subscription waits until then, or ends."""
     assert follow(next_due_at=after(days=days), tries=tries, failed_at=after(days=failed_days)) == expected
 
 
 def test_without_a_next_period_dunning_ends_after_thirty_days() -> None:
-    """What waits after the last charge of a schedule waits 30 days, and what is due then is not tried."""
+    """After the last charge of a schedule a subscription waits 30 days, and nothing is tried after that."""
     assert follow("5054", next_due_at=None) == AwaitCard(after(days=30), "new_account_needed")
     assert follow(next_due_at=None, failed_at=after(days=28), tries=2) == AwaitCard(after(days=30), "no_time_left")
 
 
-def test_a_longer_schedule_without_a_next_period_is_carried_out() -> None:
-    """A site's own schedule of 60 days ends with its last retry; what waits then waits for a day more."""
+def test_a_longer_schedule_is_completed() -> None:
+    """A site's schedule of 60 days ends with its last retry; dunning ends a day later."""
     policy = Policy((1, 60))
     assert follow(policy=policy, next_due_at=None, tries=2, failed_at=after(days=1)) == Retry(after(days=60))
     assert follow("5054", policy=policy, next_due_at=None) == AwaitCard(after(days=61), "new_account_needed")
 
 
-def test_without_retries_it_waits() -> None:
-    """A site without retries keeps the subscription past due for a new account; what ends at once still does."""
+def test_without_retries_a_subscription_waits() -> None:
+    """A site without retries waits for a new card; a decline for good still ends the subscription."""
     policy = Policy(())
     assert follow(policy=policy) == AwaitCard(NEXT, "retries_disabled")
     assert follow("5054", policy=policy) == MEND
@@ -246,8 +246,8 @@ def test_without_retries_it_waits() -> None:
 
 
 @pytest.mark.parametrize("code", ["1030", "1040", "1041"])
-def test_a_fault_of_ours_ends_no_daily_subscription(code: str) -> None:
-    """What was no decline of the issuer's is tried again within the hour where the next day would be too late."""
+def test_a_fault_is_retried_within_the_hour(code: str) -> None:
+    """A failure without a decline is retried within the hour if the next day would be too late."""
     tomorrow = after(days=1)
     assert follow(code, next_due_at=tomorrow) == Retry(DUE + MOMENT + timedelta(hours=1))
     assert follow(code) == RETRY
@@ -268,14 +268,14 @@ def test_a_fault_of_ours_ends_no_daily_subscription(code: str) -> None:
     ],
 )
 def test_the_limits_of_a_brand(brand: str, limits: list[tuple[int, int]]) -> None:
-    """Visa has 20 declines in 30 days, Mastercard 10 in a day and 35 in 30 days, and the others have a careful rule."""
+    """Visa allows 20 declines in 30 days, Mastercard 10 in a day and 35 in 30 days, others have a careful limit."""
     found = [(limit.declines, limit.window / timedelta(days=1)) for limit in choose_limits(brand)]
     assert found == limits
     assert all(count <= MAX_DECLINES for count, _ in found)
 
 
-def test_a_retry_beyond_a_limit_is_moved_to_the_first_instant_within_it() -> None:
-    """When as many declines as may be are in the window, the retry comes as the one that is in the way leaves it."""
+def test_a_retry_beyond_a_limit_is_moved() -> None:
+    """A retry beyond a limit is made when the oldest decline leaves the window."""
     earlier = [after(days=-20, hours=hour) for hour in range(19)]
     assert follow(earlier_declines=earlier) == Retry(after(days=10))
     assert follow(earlier_declines=earlier[1:]) == RETRY
@@ -283,7 +283,7 @@ def test_a_retry_beyond_a_limit_is_moved_to_the_first_instant_within_it() -> Non
 
 
 def test_a_limit_of_a_day_moves_by_hours() -> None:
-    """Ten declines of a Mastercard in a day move the eleventh try to a day after the first of them."""
+    """Ten declines of a Mastercard in a day move the eleventh attempt to a day after the first."""
     earlier = [after(hours=20, minutes=minute) for minute in range(9)]
     moved = follow(brand="mastercard", failed_at=after(hours=21), earlier_declines=earlier)
     assert moved == Retry(after(days=1, hours=20))
@@ -291,7 +291,7 @@ def test_a_limit_of_a_day_moves_by_hours() -> None:
 
 
 def test_two_limits_both_hold() -> None:
-    """A card with a limit of a day and one of 30 days is tried when neither is in the way."""
+    """A card with limits of a day and of 30 days is tried when both allow it."""
     declines = [after(days=-day, hours=-hour) for day in range(1, 6) for hour in range(7)]
     leaves_at = min(declines) + timedelta(days=30)
     assert choose_allowed_time(DUE, brand="mastercard", declines=declines) == leaves_at
@@ -302,7 +302,7 @@ def test_two_limits_both_hold() -> None:
 
 
 def test_a_limit_that_outlasts_dunning_ends_it() -> None:
-    """If a limit lets no try through before the next period falls due, nothing is tried until then."""
+    """If a limit allows no attempt before the next period, nothing is tried until then."""
     assert follow(brand="amex", earlier_declines=[after(days=-1)] * 6) == Retry(after(days=29))
     assert follow(brand="amex", earlier_declines=[DUE] * 6) == AwaitCard(NEXT, "no_time_left")
 
@@ -311,8 +311,8 @@ def test_a_limit_that_outlasts_dunning_ends_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "default", "enabled", "enable", "Enabled", " DEFAULT ", "1,3,5,7"])
-def test_texts_that_mean_the_default(text: str) -> None:
-    """Nothing, default and enabled are the schedule of the data."""
+def test_these_texts_mean_the_default(text: str) -> None:
+    """An empty text, default and enabled mean the schedule of the data."""
     assert read_policy(text) == choose_policy(text) == default_policy() == DEFAULT
 
 
@@ -327,8 +327,8 @@ def test_texts_that_mean_the_default(text: str) -> None:
         ("1,2,3,4,5,6,7,8,9,10", tuple(range(1, 11))),
     ],
 )
-def test_texts_that_mean_a_schedule(text: str, days: tuple[int, ...]) -> None:
-    """A site may have no retries, or up to ten days of its own from 1 to 60."""
+def test_these_texts_mean_a_schedule(text: str, days: tuple[int, ...]) -> None:
+    """A site may have no retries, or up to ten days from 1 to 60."""
     assert read_policy(text) == choose_policy(text) == Policy(days)
 
 
@@ -339,13 +339,13 @@ def test_texts_that_mean_a_schedule(text: str, days: tuple[int, ...]) -> None:
         *("01", "1e1", "١", "true", "off", "1 3", "disabled,1", "1\n", "100000000000000000000", "null"),
     ],
 )
-def test_texts_that_mean_nothing(text: str) -> None:
-    """Any other text is refused in words; one that was stored before is the default, so that renewals go on."""
+def test_other_texts_are_rejected(text: str) -> None:
+    """Any other text is rejected; a stored one counts as the default, so that renewals continue."""
     with pytest.raises(ValueError, match="must be default, disabled, or up to 10 ascending days from 1 to 60"):
         read_policy(text)
     assert choose_policy(text) == default_policy()
 
 
-def test_a_site_that_says_nothing_has_the_default() -> None:
+def test_a_site_without_policy_has_the_default() -> None:
     """A policy that was never set is the default."""
     assert choose_policy(None) == default_policy()

@@ -1,4 +1,4 @@
-"""Dunning at random: whatever is declined and when, no limit is broken, no retry is late, and there is an answer."""
+"""Dunning with random declines: no limit is exceeded, no retry is late, and there is always a decision."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ failures = st.builds(
 
 
 def break_limits(declined_at: Sequence[datetime], brand: str) -> list[datetime]:
-    """Return the declines with which there were too many: all that lie in the window that one ends are counted."""
+    """Return the declines that exceeded a limit: those in the window of a decline are counted."""
     ordered = sorted(declined_at)
     return [
         end
@@ -60,8 +60,8 @@ def break_limits(declined_at: Sequence[datetime], brand: str) -> list[datetime]:
 
 
 @given(failures, policies)
-def test_there_is_always_an_answer(failure: Failure, policy: Policy) -> None:
-    """Whatever the code, the advice and the times, a decision is made, and none lies before the failure."""
+def test_there_is_always_a_decision(failure: Failure, policy: Policy) -> None:
+    """For any code, advice and times there is a decision, and its time is not before the failure."""
     decision = decide(failure, policy)
     assert isinstance(decision, Retry | AwaitCard | End)
     if isinstance(decision, Retry):
@@ -72,7 +72,7 @@ def test_there_is_always_an_answer(failure: Failure, policy: Policy) -> None:
 
 @given(failures, policies)
 def test_no_retry_when_the_next_period_is_due(failure: Failure, policy: Policy) -> None:
-    """A retry after a decline is before the next period falls due, not before its day, and there is one try left."""
+    """A retry is before the next period, not before its own day, and one of the allowed retries."""
     decision = decide(failure, policy)
     if not choose_rule(failure.code, failure.advice_code).is_decline:
         assert isinstance(decision, Retry)
@@ -85,7 +85,7 @@ def test_no_retry_when_the_next_period_is_due(failure: Failure, policy: Policy) 
 
 @given(times, st.sampled_from(sorted(LIMITS)), st.lists(times, max_size=MAX_DECLINES))
 def test_the_first_allowed_time_is_allowed_and_the_first(at: datetime, brand: str, declines: list[datetime]) -> None:
-    """A try at the time that is chosen keeps to every limit, and a moment before it would not, if it was moved."""
+    """An attempt at the chosen time keeps every limit, and a moment earlier would not, if it was moved."""
     past = [moment for moment in declines if moment <= at]
     allowed = choose_allowed_time(at, brand=brand, declines=past)
     assert allowed >= at
@@ -96,7 +96,7 @@ def test_the_first_allowed_time_is_allowed_and_the_first(at: datetime, brand: st
 
 
 class Card:
-    """A card that is always declined, with its subscriptions at one merchant: what a worker would do with it."""
+    """A card that is always declined, with its subscriptions at one merchant, as a worker would charge them."""
 
     def __init__(self, chance: Random, *, brand: str, subscriptions: int) -> None:
         self.chance = chance
@@ -107,7 +107,7 @@ class Card:
         self.moved = 0
 
     def run(self, *, asks_again: bool = True) -> None:
-        """Let a year pass. Each event is a try: when, of which period, the how manieth, and under which policy."""
+        """Simulate a year. Return the attempts with time, period, number and policy."""
         events = list(self._renew())
         heapq.heapify(events)
         while events and events[0][0] < START + YEAR:
@@ -150,7 +150,7 @@ class Card:
 @pytest.mark.parametrize("brand", sorted(LIMITS))
 @pytest.mark.parametrize("seed", range(2))
 def test_a_year_of_declines_breaks_no_limit(brand: str, seed: int) -> None:
-    """Fifteen subscriptions on a card that is always declined keep to every limit of its scheme for a year."""
+    """Fifteen subscriptions on a card that is always declined keep every limit for a year."""
     card = Card(Random(seed), brand=brand, subscriptions=15)
     card.run()
     assert len(card.declined_at) > 80
@@ -160,8 +160,8 @@ def test_a_year_of_declines_breaks_no_limit(brand: str, seed: int) -> None:
 
 @pytest.mark.parametrize("brand", sorted(LIMITS))
 @pytest.mark.parametrize("seed", range(2))
-def test_the_retries_of_one_subscription_need_no_second_question(brand: str, seed: int) -> None:
-    """Where nothing else is tried on the card, a retry that was decided on keeps to every limit by itself."""
+def test_one_subscription_alone_needs_no_second_check(brand: str, seed: int) -> None:
+    """If nothing else is tried on the card, a planned retry keeps every limit without a second check."""
     card = Card(Random(seed), brand=brand, subscriptions=1)
     card.run(asks_again=False)
     assert card.retried_at
@@ -169,8 +169,8 @@ def test_the_retries_of_one_subscription_need_no_second_question(brand: str, see
 
 
 @pytest.mark.parametrize("brand", sorted(LIMITS))
-def test_the_counter_would_notice(brand: str) -> None:
-    """The same year without the second question breaks limits, so that the test above means something."""
+def test_limits_are_exceeded_without_the_second_check(brand: str) -> None:
+    """The same year without the second check exceeds limits, so the test above can fail."""
     card = Card(Random(0), brand=brand, subscriptions=15)
     card.run(asks_again=False)
     assert break_limits(card.declined_at, brand) != []

@@ -1,6 +1,6 @@
-"""Random lives of an owed period, against a model that was written from the documents.
+"""Random histories of an owed period, compared with a model written from the documentation.
 
-`make years SCHEDULES=10000` lives through more of them.
+`make years SCHEDULES=10000` runs more of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PERIODS = [1, 2, 3, 5, 7, 10, 30, 60]
 
 
 def describe(subscription: Subscription) -> tuple[str, datetime | None]:
-    """Say in the words of the model where a subscription stands."""
+    """Return the state of a subscription in the terms of the model."""
     if subscription.state is SubscriptionState.EXPIRED:
         return "expired", None
     assert subscription.state is SubscriptionState.PAST_DUE
@@ -36,7 +36,7 @@ def describe(subscription: Subscription) -> tuple[str, datetime | None]:
 
 
 def look(subscription: Subscription, now: datetime) -> Subscription:
-    """Let the worker end what is over."""
+    """Let the worker end subscriptions that are over."""
     return lifecycle.end_what_is_over(seen(subscription, now)) or subscription
 
 
@@ -50,7 +50,7 @@ def look(subscription: Subscription, now: datetime) -> Subscription:
 def test_a_renewal_that_fails_follows_the_documents(
     period: int, days: tuple[int, ...], seed: int, *, is_last: bool
 ) -> None:
-    """Declined, unreached, late or given other prices in any order, it is what the documents say at each step."""
+    """Declined, unreached, late or repriced in any order, each step is as documented."""
     chance = random.Random(seed)
     repeat = 1 if is_last else True
     subscription = sign_up(price(999), price(500, f"{period}d", repeat=repeat))

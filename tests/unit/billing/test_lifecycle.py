@@ -1,4 +1,4 @@
-"""What becomes of a subscription: each verb in each state, and times that must not drift."""
+"""The lifecycle of a subscription: each function in each state, and times without drift."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def after(days: float, *, plus: timedelta = timedelta(0)) -> datetime:
 
 
 def live(state: SubscriptionState) -> Subscription:
-    """Return a subscription in a state, ten days and a second after its sign-up at the latest."""
+    """Return a subscription in a state, at most ten days and a second after its sign-up."""
     trial, active = sign_up(price(0), price(1999, "10d", repeat=True), is_trial=True), sign_up()
     return {
         SubscriptionState.TRIAL: trial,
@@ -87,8 +87,8 @@ TABLE = {
 
 
 @pytest.mark.parametrize("verb", TABLE)
-def test_each_verb_in_each_state(verb: str) -> None:
-    """What a verb makes of an active, trial, past due, cancelled and expired subscription stands in the table."""
+def test_each_function_in_each_state(verb: str) -> None:
+    """The table has the result of each function for active, trial, past-due, canceled and expired subscriptions."""
     found = []
     for state in (
         SubscriptionState.ACTIVE,
@@ -113,24 +113,24 @@ def test_each_verb_in_each_state(verb: str) -> None:
         (ALL_STOPPED, EndReason.REVOKED),
     ],
 )
-def test_ends_have_their_reason(code: str, reason: EndReason) -> None:
-    """A decline that ends a subscription says whether it was refused or revoked."""
+def test_an_end_by_decline_has_its_reason(code: str, reason: EndReason) -> None:
+    """A decline that ends a subscription records whether it was refused or revoked."""
     assert decline(sign_up(), after(10), code).ended_with is reason
 
 
 # ---------------------------------------------------------------- times
 
 
-def test_no_drift_when_on_time() -> None:
-    """Charged a little late each day for a year, a daily plan is due at the same time of day as at first."""
+def test_daily_charges_do_not_drift() -> None:
+    """A daily plan charged a little late each day for a year is due at the same time of day."""
     subscription = sign_up(*DAILY)
     for day in range(1, 366):
         assert subscription.charge_at == subscription.renewal_at == after(day)
         subscription = pay(subscription, after(day, plus=timedelta(hours=day % 23)))
 
 
-def test_catching_up_is_slow_and_oldest_first() -> None:
-    """After an outage the missed periods come in their order, each 24 hours after the one before; then the schedule."""
+def test_missed_periods_are_charged_a_day_apart() -> None:
+    """After an outage missed periods are charged oldest first, each 24 hours after the one before."""
     subscription, at, charged = sign_up(), after(35), []
     while subscription.charge_at is not None and subscription.charge_at <= at:
         charged.append((subscription.next_period, subscription.renewal_at))
@@ -141,14 +141,14 @@ def test_catching_up_is_slow_and_oldest_first() -> None:
     assert subscription.charge_at == subscription.renewal_at == after(40)
 
 
-def test_a_period_that_is_on_time_does_not_wait() -> None:
-    """Only what was missed waits for 24 hours: a period is due by the schedule an hour after a late one was paid."""
+def test_a_punctual_period_does_not_wait() -> None:
+    """Only missed periods wait for 24 hours: a period is due by the schedule an hour after a late one was paid."""
     paid = pay(sign_up(), after(20, plus=-timedelta(hours=1)))
     assert paid.charge_at == paid.renewal_at == after(20)
 
 
 def test_the_31st_stays_the_31st() -> None:
-    """Monthly from 31 January: the last day of short months and the 31st of the others, however late it is paid."""
+    """Monthly from 31 January: the last day of short months and the 31st of others, however late it is paid."""
     subscription, dues = sign_up(*MONTHLY), []
     for _ in range(6):
         due = subscription.renewal_at
@@ -159,7 +159,7 @@ def test_the_31st_stays_the_31st() -> None:
 
 
 def test_prices_changed_in_a_short_month_keep_the_31st() -> None:
-    """The list that begins on 28 February counts on from 31 January."""
+    """A list that begins on 28 February continues from 31 January."""
     dearer = lifecycle.change_prices(seen(sign_up(*MONTHLY), after(5)), (price(2999, "1m", repeat=True),))
     assert dearer.renewal_at == datetime(2026, 2, 28, 12, tzinfo=UTC)
     assert pay(dearer, after(28)).renewal_at == datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -169,8 +169,8 @@ def test_prices_changed_in_a_short_month_keep_the_31st() -> None:
 
 
 @pytest.mark.parametrize("is_paid", [True, False])
-def test_prices_that_change_while_it_is_charged(*, is_paid: bool) -> None:
-    """They wait: what is under way is of the old list, and its outcome lets the new one begin."""
+def test_prices_set_during_a_charge_apply_afterwards(*, is_paid: bool) -> None:
+    """A charge in progress has the old prices, and its outcome starts the new ones."""
     waiting = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), DEARER)
     assert (waiting.plan.prices, waiting.next_prices) == (EVERY_TEN_DAYS, DEARER)
     settled = pay(waiting, after(10)) if is_paid else decline(waiting, after(10))
@@ -179,14 +179,14 @@ def test_prices_that_change_while_it_is_charged(*, is_paid: bool) -> None:
 
 
 def test_the_last_of_several_changes_counts() -> None:
-    """Of changes while a charge is under way only the last one takes effect."""
+    """Of several changes during a charge the last one takes effect."""
     once = lifecycle.change_prices(seen(sign_up(), after(10), is_charging=True), DEARER)
     twice = lifecycle.change_prices(seen(once, after(10), is_charging=True), DAILY[1:])
     assert pay(twice, after(10)).plan.prices == DAILY[1:]
 
 
-def test_a_period_that_became_free_leaves_no_debt() -> None:
-    """Past due, given a price of nothing: it is passed over, active again, and the next period has all its tries."""
+def test_a_free_period_leaves_no_debt() -> None:
+    """A past-due period with a new price of zero is skipped, and the next period has all its retries."""
     free = lifecycle.change_prices(seen(live(SubscriptionState.PAST_DUE), NOW), FREE)
     passed = lifecycle.skip_free_period(seen(free, after(11)))
     assert (passed.state, passed.tries, passed.cycle, passed.next_period) == (SubscriptionState.ACTIVE, 0, 0, 2)
@@ -196,8 +196,8 @@ def test_a_period_that_became_free_leaves_no_debt() -> None:
 # ---------------------------------------------------------------- cards
 
 
-def test_a_hold_waits_for_a_card() -> None:
-    """What needs a new card is not tried, expires when the next period is due, and is tried at once with a new card."""
+def test_a_waiting_subscription_is_not_tried() -> None:
+    """It expires when the next period is due, and is charged at once with a new card."""
     held = decline(sign_up(), NOW, EXPIRED_CARD)
     assert (held.waits_for_account, held.charge_at) == (True, after(20))
     assert lifecycle.end_what_is_over(seen(held, after(19))) is None
@@ -209,7 +209,7 @@ def test_a_hold_waits_for_a_card() -> None:
 
 
 def test_a_new_card_after_a_revocation_is_not_charged_early() -> None:
-    """Revoked with its card and given another one before anybody looked: it goes on, due by its schedule."""
+    """A revoked subscription with a new card before the next check continues by its schedule."""
     revoked = lifecycle.revoke(sign_up(), after(3))
     assert revoked.due_at == after(3)
     switched = switch(revoked, after(4))
@@ -218,7 +218,7 @@ def test_a_new_card_after_a_revocation_is_not_charged_early() -> None:
 
 
 def test_a_card_that_is_verified_after_the_end() -> None:
-    """What expired while its new card was verified stays as it ended; what was cancelled takes the card."""
+    """A subscription that expired during the verification stays expired; a canceled one gets the card."""
     revoked = lifecycle.revoke(sign_up(), after(3))
     expired = lifecycle.end_what_is_over(seen(revoked, after(3)))
     assert expired is not None
@@ -228,14 +228,14 @@ def test_a_card_that_is_verified_after_the_end() -> None:
     assert switched.charge_at == switched.renewal_at == after(10)
 
 
-def test_the_old_card_says_nothing_about_the_new_one() -> None:
-    """A try that fails on the card before is followed by one on the new card at once, whatever the decline was."""
+def test_a_decline_of_the_old_card_tries_the_new_one() -> None:
+    """After any decline of a previous card the new card is tried at once."""
     failed = lifecycle.fail_on_old_account(replace(sign_up(), tries=1), NOW)
     assert (failed.state, failed.charge_at, failed.waits_for_account) == (SubscriptionState.PAST_DUE, NOW, False)
 
 
 def test_a_revocation_while_it_is_charged_ends_it_after() -> None:
-    """A charge that was under way is kept, and the subscription ends when it is looked at next."""
+    """A charge in progress is kept, and the subscription ends at the next check."""
     paid = pay(lifecycle.revoke(sign_up(), NOW), NOW)
     assert (paid.cycle, paid.due_at) == (1, NOW)
     ended = lifecycle.end_what_is_over(seen(paid, NOW))
@@ -246,8 +246,8 @@ def test_a_revocation_while_it_is_charged_ends_it_after() -> None:
 # ---------------------------------------------------------------- ends
 
 
-def test_it_finishes_when_the_paid_time_is_over() -> None:
-    """With nothing left to charge it runs until what was paid for is over, not a second less."""
+def test_a_subscription_ends_with_the_paid_time() -> None:
+    """With nothing left to charge a subscription runs until the end of the paid time."""
     paid = pay(sign_up(price(1), price(2, "10d")), after(10))
     assert (paid.renewal_at, paid.charge_at) == (None, after(20))
     assert lifecycle.end_what_is_over(seen(paid, after(20, plus=-SECOND))) is None
@@ -256,16 +256,16 @@ def test_it_finishes_when_the_paid_time_is_over() -> None:
     assert ended.ended_with is EndReason.FINISHED
 
 
-def test_cancelled_and_recovered_it_is_as_before() -> None:
-    """Cancelling, at once or later, and recovering leave plan, anchor and due times as they were."""
+def test_recovering_restores_the_schedule() -> None:
+    """Canceling, at once or later, and recovering leave plan, anchor and due times unchanged."""
     subscription = pay(sign_up(*MONTHLY), after(28, plus=SECOND))
     for wish in ({}, {"at": after(40)}, {"at_next_rebill": True}):
         cancelled = cancel(subscription, after(30), reason="dear", **wish)
         assert lifecycle.recover(seen(cancelled, after(31))) == subscription
 
 
-def test_recovered_after_the_end_it_goes_on_at_the_next_date() -> None:
-    """What fell due meanwhile is not charged; the next date of the old anchor is, and there has to be one."""
+def test_recovery_after_the_end_skips_missed_periods() -> None:
+    """Periods due meanwhile are not charged; the next date of the old anchor must exist."""
     subscription = pay(sign_up(*MONTHLY), after(28, plus=SECOND))
     cancelled = cancel(subscription, after(30))
     recovered = lifecycle.recover(seen(cancelled, after(400)))
@@ -281,8 +281,8 @@ def test_recovered_after_the_end_it_goes_on_at_the_next_date() -> None:
 
 
 @pytest.mark.parametrize("days", [0, 1, 29, 31, 59, 365, 3_650, 36_500])
-def test_the_first_period_after_a_moment(days: int) -> None:
-    """The period that is found is the first whose charge is due later: the one before it is not."""
+def test_the_first_period_after_a_time_is_found(days: int) -> None:
+    """The found period is the first that is due later; the one before it is not."""
     plan = sign_up(*MONTHLY).plan
     period = find_period_after(plan, 1, after(days))
     assert period is not None
@@ -293,7 +293,7 @@ def test_the_first_period_after_a_moment(days: int) -> None:
 
 
 def test_a_cancellation_comes_before_a_charge() -> None:
-    """Where both are due the cancellation wins, at its own time."""
+    """If both are due, the cancellation takes effect at its own time."""
     cancelled = cancel(sign_up(), after(1), at_next_rebill=True)
     ended = lifecycle.end_what_is_over(seen(cancelled, after(13)))
     assert ended is not None

@@ -1,4 +1,4 @@
-"""Random lives of a subscription by the pure rules: whatever happens, counts, due times and states fit together."""
+"""Random histories of a subscription by the pure rules: counts, due times and states always agree."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ALLOWED = {
 
 
 class Lives(RuleBasedStateMachine):
-    """One subscription, a worker that looks at it now and then, an issuer, and a merchant with wishes."""
+    """One subscription, with a worker, an issuer, and requests of a merchant."""
 
     @initialize(prices=SCHEDULES)
     def begin(self, prices: tuple[Price, ...]) -> None:
@@ -75,11 +75,11 @@ class Lives(RuleBasedStateMachine):
 
     @property
     def case(self) -> SubscriptionContext:
-        """What the store would read."""
+        """Return the subscription as the store would read it."""
         return seen(self.subscription, self.now, is_charging=self.is_charging, first_tried_at=self.first_tried_at)
 
     def become(self, subscription: Subscription) -> None:
-        """Take the next subscription, which the graph of states allows."""
+        """Take the next subscription, if the graph of states allows it."""
         assert subscription.state in ALLOWED[self.subscription.state]
         if subscription.next_period != self.subscription.next_period:
             self.first_tried_at = None
@@ -104,11 +104,11 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_charging)
     @rule()
     def look(self) -> None:
-        """Let the worker look."""
+        """Run the worker."""
         self.look_once()
 
     def look_once(self) -> bool:
-        """Do as the worker: end what is over, pass over what is free, or begin a try; tell whether that was it."""
+        """Run one step of the worker: end, skip or begin an attempt; return whether it was the last."""
         due_at = self.subscription.due_at
         if due_at is None or due_at > self.now:
             return False
@@ -130,7 +130,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.is_charging)
     @rule(code=st.sampled_from(["0", "0", "0", FUNDS, FUNDS, EXPIRED_CARD, STOLEN, "1040"]))
     def answer(self, code: str) -> None:
-        """Settle the try that is under way."""
+        """Finish the attempt in progress."""
         case, self.is_charging = self.case, False
         if code == "0":
             self.pays += 1
@@ -148,7 +148,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def recover(self) -> None:
-        """Take the cancellation back: the schedule is what it was, and what fell due after the end is passed over."""
+        """Withdraw the cancellation: the schedule is unchanged, and periods due after the end are skipped."""
         before = self.subscription
         self.attempt(lambda: lifecycle.recover(self.case))
         skipped = self.subscription.next_period - before.next_period
@@ -164,7 +164,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(prices=st.sampled_from([DEARER, FREE, MONTHLY, DAILY[1:], (price(7, "3d"),)]))
     def reprice(self, prices: tuple[Price, ...]) -> None:
-        """Give it other prices: the next charge keeps its date, if there is one."""
+        """Change the prices: the next charge keeps its date, if there is one."""
         charge = lifecycle.next_charge(self.subscription)
         self.attempt(lambda: lifecycle.change_prices(self.case, prices))
         kept = lifecycle.next_charge(self.subscription)
@@ -172,18 +172,18 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def switch(self) -> None:
-        """Put another card on it."""
+        """Give it another card."""
         self.is_other_card = True
         self.become(switch(self.subscription, self.now))
 
     @rule(does=st.integers(0, 3))
     def revoke(self, does: int) -> None:
-        """Have all on its card revoked, now and then."""
+        """Sometimes revoke all payments on its card."""
         if not does:
             self.become(lifecycle.revoke(self.subscription, self.now))
 
     def attempt(self, verb: Callable[[], Subscription]) -> None:
-        """Do what the merchant wishes, unless it is refused; then all is as it was."""
+        """Run a request of the merchant; if it is rejected, nothing changes."""
         try:
             self.become(verb())
         except Invalid:
@@ -191,19 +191,19 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def counts(self) -> None:
-        """Cycles are the periods that were paid, and each period was paid or passed over before the next."""
+        """Cycles are the paid periods, and each period was paid or skipped before the next."""
         assert self.subscription.cycle == self.pays
         assert self.subscription.next_period == 1 + self.pays + self.passes
 
     @invariant()
     def is_looked_at(self) -> None:
-        """What runs and is not being charged is looked at some time; what is over never."""
+        """A running subscription without a charge in progress has a due time; one that is over has none."""
         is_running = self.subscription.state.is_running
         assert is_running == (self.subscription.due_at is not None)
 
     @invariant()
     def is_never_early(self) -> None:
-        """The next period is due by its schedule, and no try for it may be made before."""
+        """The next period is due by its schedule, and no attempt for it may be made before."""
         each, charge = self.subscription, lifecycle.next_charge(self.subscription)
         assert each.renewal_at == (charge and charge.due_at)
         if each.renewal_at is not None and not each.is_revoked:

@@ -1,4 +1,4 @@
-"""When a subscription charges, and how much."""
+"""Dates and amounts of the charges of a subscription."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def days(plan: Plan, limit: int) -> list[str]:
 
 
 def count_last(plan: Plan) -> int | None:
-    """Return the period of the last charge by counting what is written in the list, or None if there is no last."""
+    """Return the period of the last charge by counting the prices, or None if there is no last one."""
     if plan.prices[-1].repeat is True:
         return None
     joins = [each.offset.is_at_once for each in plan.prices]
@@ -92,8 +92,8 @@ def count_last(plan: Plan) -> int | None:
 
 
 @given(plans)
-def test_charges_are_those_of_the_definition(plan: Plan) -> None:
-    """Over ten years, the charge that is found for a period is the one that counting step by step arrives at."""
+def test_charges_equal_step_by_step_counting(plan: Plan) -> None:
+    """Over ten years the charge of a period equals the result of step-by-step counting."""
     expected = expect_charges(
         plan.prices,
         put_hand(plan.base_at, plan.base_months),
@@ -107,8 +107,8 @@ def test_charges_are_those_of_the_definition(plan: Plan) -> None:
 
 
 @given(plans)
-def test_periods_come_one_after_another(plan: Plan) -> None:
-    """Each charge falls due after the one before it, and pays until the next one does."""
+def test_each_charge_pays_until_the_next(plan: Plan) -> None:
+    """Each charge is due after the one before it, and pays until the next one."""
     charges = list_charges(plan, plan.first_period, 60)
     for charge, following in pairwise(charges):
         assert charge.due_at < charge.covers_until == following.due_at
@@ -117,8 +117,8 @@ def test_periods_come_one_after_another(plan: Plan) -> None:
 
 
 @given(plans)
-def test_schedules_end_where_the_list_does(plan: Plan) -> None:
-    """The last charge is the one that the counts of the prices add up to, and there is none before or after."""
+def test_a_schedule_ends_with_its_list(plan: Plan) -> None:
+    """The last charge is at the sum of the counts; there is none before the first or after the last."""
     last = count_last(plan)
     assert find_charge(plan, plan.first_period - 1) is None
     if last is None:
@@ -133,16 +133,16 @@ def test_schedules_end_where_the_list_does(plan: Plan) -> None:
 
 
 @given(plans, st.integers(-2, 60), st.integers(0, 20))
-def test_lists_are_what_is_found_one_by_one(plan: Plan, start: int, limit: int) -> None:
-    """A list has the charges that are found for its periods, from the first one that there is."""
+def test_a_list_equals_single_charges(plan: Plan, start: int, limit: int) -> None:
+    """A list has the charges of its periods, from the first one that exists."""
     first = max(start, plan.first_period)
     found = [find_charge(plan, period) for period in range(first, first + limit)]
     assert list_charges(plan, start, limit) == [charge for charge in found if charge]
 
 
 @given(plans)
-def test_money_is_neither_made_nor_lost(plan: Plan) -> None:
-    """A charge is the sum of its prices; with the sign-up, all charges are each price as often as it is listed."""
+def test_charges_sum_up_to_the_prices(plan: Plan) -> None:
+    """A charge is the sum of its prices; all charges and the sign-up are each price as often as listed."""
     last = count_last(plan)
     assume(last is not None)
     charges = list_charges(plan, 1, last or 0)
@@ -155,7 +155,7 @@ def test_money_is_neither_made_nor_lost(plan: Plan) -> None:
 
 @given(moments, st.integers(1, 13), st.integers(1, 2_000))
 def test_months_do_not_drift(base: datetime, months: int, period: int) -> None:
-    """A monthly charge is on the day of the sign-up, or on the last of a month that is shorter, however late."""
+    """A monthly charge is on the day of the sign-up, or on the last day of a shorter month."""
     charge = find_charge(Plan((price(offset=f"{months}m", repeat=True),), base), period)
     assert charge
     assert charge.due_at.timetz() == base.timetz()
@@ -167,7 +167,7 @@ def test_months_do_not_drift(base: datetime, months: int, period: int) -> None:
 
 @given(moments, st.integers(1, 400), st.sampled_from("dw"), st.integers(1, 1_000))
 def test_days_and_weeks_are_exact(base: datetime, number: int, unit: str, period: int) -> None:
-    """Days are 24 hours and weeks seven days, wherever the calendar stands."""
+    """Days are 24 hours and weeks seven days on every date."""
     charge = find_charge(Plan((price(offset=f"{number}{unit}", repeat=True),), base), period)
     assert charge
     assert charge.due_at - base == timedelta(days=number * (7 if unit == "w" else 1)) * period
@@ -175,7 +175,7 @@ def test_days_and_weeks_are_exact(base: datetime, number: int, unit: str, period
 
 @given(plans, schedules, st.integers(0, 40))
 def test_a_changed_price_begins_with_the_next_charge(plan: Plan, prices: tuple[Price, ...], ahead: int) -> None:
-    """A change of price keeps the number and date of the next charge, charges the new list, and has nothing before."""
+    """A change of price keeps number and date of the next charge, and starts the new list there."""
     period = plan.first_period + ahead
     before = find_charge(plan, period)
     assume(before is not None)
@@ -195,7 +195,7 @@ def test_a_changed_price_begins_with_the_next_charge(plan: Plan, prices: tuple[P
 def test_a_change_to_the_same_price_changes_nothing(
     before: tuple[Price, ...], endless: Price, base: datetime, ahead: int
 ) -> None:
-    """Who changes to the price that is being repeated pays the same on the same days, for ever and however often."""
+    """A change to the same repeating price keeps amounts and dates."""
     prices = (*(each for each in before if each.repeat is not True), endless)
     plan = Plan(prices, base)
     period = len(list_charges(Plan((*prices[:-1], price()), base), 1, 100)) + ahead
@@ -204,7 +204,7 @@ def test_a_change_to_the_same_price_changes_nothing(
 
 
 def test_months_keep_their_anchor_through_a_change() -> None:
-    """Who signed up on the 31st and changed in February pays on the 28th, and on 31 March again."""
+    """After a sign-up on the 31st and a change in February the dates are the 28th and 31 March."""
     plan = Plan((price(), price(999, "1m", repeat=True)), at("2026-01-31"))
     changed = replan(plan, (price(1999), price(1999, "1m", repeat=True)), 1)
     assert changed == Plan(
@@ -215,13 +215,13 @@ def test_months_keep_their_anchor_through_a_change() -> None:
 
 
 def test_a_step_of_no_time_leaves_the_anchor() -> None:
-    """A charge on the base of a changed list takes no step, so that months go on from the anchor it had."""
+    """A charge on the base of a changed list takes no step, so months count from the old anchor."""
     plan = Plan((price(offset="30d"), price(offset="1m", repeat=True)), at("2026-01-31"), 1, starts_at_base=True)
     assert days(plan, 3) == ["2026-02-28", "2026-03-31", "2026-04-30"]
 
 
 def test_days_after_months_make_an_anchor() -> None:
-    """Where days follow months, months after them count from the day that was reached."""
+    """If days follow months, later months count from the day that was reached."""
     plan = Plan((price(offset="1m"), price(offset="1d"), price(offset="1m", repeat=True)), at("2026-01-31"))
     assert days(plan, 4) == ["2026-02-28", "2026-03-01", "2026-04-01", "2026-05-01"]
 

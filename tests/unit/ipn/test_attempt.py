@@ -1,4 +1,4 @@
-"""What an attempt says, and how its end is named."""
+"""The headers of an attempt, and the names of its errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tollhouse.kernel.urls import AddressRefused
 
 
 def test_headers_are_complete() -> None:
-    """An attempt bears content type, sender, both signatures, its place in the sequence, and the request's id."""
+    """An attempt has content type, user agent, both signatures, its sequence number, and the request's ID."""
     delivery = make_delivery("https://example.com/")
     headers = build_headers(delivery, [SECRET, "old"], timestamp=1_700_000_000)
     signatures = headers.pop("webhook-signature")
@@ -50,7 +50,7 @@ def test_headers_are_complete() -> None:
 
 
 def test_legacy_form_is_signed_in_its_field() -> None:
-    """The legacy form says in its fields what it is and who signed it; its header signature covers the whole form."""
+    """The legacy form has a signature in its fields; the header signature covers the whole form."""
     delivery = make_delivery("https://example.com/", form="legacy", body=b"<ipn>&</ipn>")
     headers = build_headers(delivery, [SECRET], timestamp=1_700_000_000)
     body = write_body(delivery, SECRET)
@@ -71,7 +71,7 @@ def test_legacy_form_is_signed_in_its_field() -> None:
 
 
 def test_subscription_event_is_signed_with_its_subscription() -> None:
-    """Where there is no transaction, X-Signature is made of the subscription's id and status."""
+    """Without a transaction, X-Signature covers the subscription's ID and status."""
     delivery = make_delivery("https://example.com/", transaction_id=None, subscription_id=99, status="canceled")
     headers = build_headers(delivery, [SECRET], timestamp=1)
     assert headers["X-Signature"] == sign_status(SECRET, "99", "canceled")
@@ -85,12 +85,12 @@ def test_event_without_request_has_no_request_id() -> None:
 
 @given(st.integers(100, 599))
 def test_only_three_statuses_acknowledge(status: int) -> None:
-    """200, 201 and 202 acknowledge, and nothing else does."""
+    """200, 201 and 202 acknowledge, and no other status does."""
     assert (find_status_error(status) is None) == (status in (200, 201, 202))
 
 
 def test_redirect_is_named() -> None:
-    """A redirect has a name of its own in the log, since it looks like success in a browser."""
+    """A redirect has its own error in the log, because it looks like success in a browser."""
     assert find_status_error(302) == "redirected"
     assert find_status_error(500) == "not_acknowledged"
 
@@ -110,13 +110,13 @@ def test_redirect_is_named() -> None:
     ],
 )
 def test_errors_are_named_by_what_they_mean(error: Exception, word: str) -> None:
-    """Each kind of failure has its word; what we do not know is our own fault until shown otherwise."""
+    """Each kind of failure has its error; an unknown one counts as our own fault."""
     assert classify_error(error) == word
 
 
 @given(st.binary(max_size=3000))
 def test_excerpt_is_text_that_can_be_stored(answer: bytes) -> None:
-    """Whatever an endpoint answers, its excerpt is at most 1 KiB of text that PostgreSQL takes."""
+    """The excerpt of any response is at most 1 KiB of text that PostgreSQL accepts."""
     text = decode_excerpt(answer)
     assert len(text) <= MAX_EXCERPT_BYTES
     assert "\x00" not in text

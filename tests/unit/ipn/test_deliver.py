@@ -1,4 +1,4 @@
-"""What follows from an attempt, for the delivery and for its run."""
+"""The consequences of an attempt for the delivery and for its run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RULES = DeliveryRules()
 
 
 def delivery(event_id: int = 1, *, attempts: int = 0, age: timedelta = timedelta(0)) -> Delivery:
-    """A claimed delivery."""
+    """A leased delivery."""
     return make_delivery("https://example.com/", event_id=event_id, attempts=attempts, age=age)
 
 
@@ -36,7 +36,7 @@ def delivery(event_id: int = 1, *, attempts: int = 0, age: timedelta = timedelta
 def test_outcome_follows_from_the_attempt(
     attempt: DeliveryAttempt | None, attempts: int, days: float, state: str, retry_seconds: float | None
 ) -> None:
-    """Acknowledged is delivered; else the schedule says when, or that it was the last; untried is as it was."""
+    """An acknowledged delivery is delivered, a failed one retried or failed, an untried one unchanged."""
     given = delivery(attempts=attempts, age=timedelta(days=days))
     result = choose_outcome(given, attempt, rules=RULES, chance=0)
     assert result.state == state
@@ -44,7 +44,7 @@ def test_outcome_follows_from_the_attempt(
 
 
 def test_lease_outlasts_a_run() -> None:
-    """Rules under which a lease could run out during a run are refused."""
+    """Rules under which a lease could expire during a run are rejected."""
     with pytest.raises(ValueError, match="outlast"):
         DeliveryRules(lease_seconds=20, run_seconds=10, limits=AttemptLimits(total_seconds=10))
 
@@ -52,7 +52,7 @@ def test_lease_outlasts_a_run() -> None:
 async def run(
     attempts: list[DeliveryAttempt], *, count: int, rules: DeliveryRules = RULES, stopping: bool = False
 ) -> list[Outcome]:
-    """Deliver a run of some deliveries that end as given, and return what is recorded."""
+    """Deliver a run of deliveries with the given results, and return the recorded outcomes."""
     recorded: list[Outcome] = []
 
     async def post(_delivery: Delivery) -> DeliveryAttempt:
@@ -69,26 +69,26 @@ async def run(
 
 
 async def test_run_ends_at_the_first_failure() -> None:
-    """After a failure the rest of a run is given back: an endpoint that is down is not asked sixteen times in a row."""
+    """After a failure the rest of a run is released, so that a failing endpoint gets one attempt."""
     recorded = await run([GOOD, BAD], count=4)
     assert [result.state for result in recorded] == ["delivered", "waiting", "waiting", "waiting"]
     assert [result.attempt is not None for result in recorded] == [True, True, False, False]
 
 
 async def test_run_ends_when_its_time_is_up() -> None:
-    """A run that has taken long gives back the rest, so that its lease outlasts it."""
+    """A run that takes long releases the rest, so that its lease outlasts it."""
     recorded = await run([], count=2, rules=DeliveryRules(run_seconds=0))
     assert [result.attempt for result in recorded] == [None, None]
 
 
 async def test_run_begins_no_attempt_while_stopping() -> None:
-    """A worker that is told to stop gives back what it has not begun."""
+    """A worker that stops releases deliveries that it has not begun."""
     recorded = await run([], count=2, stopping=True)
     assert [result.attempt for result in recorded] == [None, None]
 
 
 async def test_outcome_that_cannot_be_recorded_does_not_end_the_run() -> None:
-    """The outcomes after one that was lost are recorded all the same."""
+    """Outcomes after a lost one are still recorded."""
     recorded: list[int] = []
 
     async def post(_delivery: Delivery) -> DeliveryAttempt:

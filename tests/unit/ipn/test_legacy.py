@@ -1,4 +1,4 @@
-"""The legacy form, read as the public WooCommerce plugin reads it: an independent reading, by the wire contract."""
+"""The legacy form, read by an independent reader that works as the public WooCommerce plugin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ metadata = st.dictionaries(texts, scalars | texts | st.lists(scalars | texts, ma
 
 
 def unserialize(content: bytes) -> Any:
-    """Read what PHP's `serialize` wrote: a reader of its own, which knows nothing of the writer."""
+    """Decode PHP's `serialize` format, independently of the encoder."""
     value, rest = _take(content)
     assert rest == b""
     return value
@@ -58,7 +58,7 @@ def _take(content: bytes) -> tuple[Any, bytes]:
 
 
 def _take_items(content: bytes, count: int) -> Iterator[Any]:
-    """Yield the pairs, and then what is left behind the array."""
+    """Yield the pairs, and then the rest after the array."""
     for _ in range(count):
         key, content = _take(content)
         value, content = _take(content)
@@ -68,7 +68,7 @@ def _take_items(content: bytes, count: int) -> Iterator[Any]:
 
 
 def as_php(value: Any) -> Any:
-    """Return what PHP's arrays hold for decoded JSON: lists by position, keys that are numbers as numbers."""
+    """Return decoded JSON as PHP's arrays hold it: lists by position, numeric keys as numbers."""
     if isinstance(value, list):
         return {position: as_php(child) for position, child in enumerate(value)}
     if isinstance(value, dict):
@@ -79,13 +79,13 @@ def as_php(value: Any) -> Any:
 
 
 def _is_number(key: str) -> bool:
-    """Tell whether PHP's arrays take a key for a number: written as PHP writes it, and no larger than it counts."""
+    """Return whether PHP's arrays convert a key to a number."""
     is_integer = key.isascii() and key.removeprefix("-").isdecimal() and str(int(key)) == key
     return is_integer and -(2**63) <= int(key) < 2**63
 
 
 class Plugin:
-    """What the plugin does with a request: its fields, its order, its verdict."""
+    """The plugin's reading of a request: fields, order and result."""
 
     def __init__(self, body: bytes, key: str = KEY) -> None:
         fields = parse_qs(body.decode(), strict_parsing=True)
@@ -103,7 +103,7 @@ class Plugin:
 
     @property
     def effect(self) -> str:
-        """What becomes of the shop's order."""
+        """The effect on the shop's order."""
         if self.mode in ("auth", "sale", "test"):
             return {"successful": "paid", "shipped": "paid", "declined": "failed", "failed": "failed"}[self.status]
         is_back = self.mode in ("refund", "void") and self.status in ("refunded", "successful")
@@ -111,7 +111,7 @@ class Plugin:
 
 
 def receive(settled: Payment) -> Plugin:
-    """Let the plugin read what goes out about a payment."""
+    """Let the plugin read the callbacks of a payment."""
     delivery = make_delivery(
         "https://shop.example/",
         form="legacy",
@@ -126,7 +126,7 @@ def receive(settled: Payment) -> Plugin:
 @settings(max_examples=60)
 @given(metadata, st.integers(1, 2**31))
 def test_plugin_finds_its_order_in_any_metadata(given_metadata: dict[str, Any], order_id: int) -> None:
-    """Whatever else the metadata hold, signature and order id are what the plugin expects, and all of it arrives."""
+    """With any metadata the plugin accepts signature and order ID, and all metadata arrive."""
     sent = {**given_metadata, "wp_order_id": order_id}
     seen = receive(payment(metadata=json.dumps(sent), status=Status.SUCCESS, code="0"))
     assert seen.is_genuine
@@ -145,7 +145,7 @@ def test_plugin_finds_its_order_in_any_metadata(given_metadata: dict[str, Any], 
     ],
 )
 def test_plugin_understands_payments(mode: str, status: str, code: str, effect: str) -> None:
-    """Approved and declined payments are what they are to the plugin, with the text of the decline."""
+    """The plugin reads approved and declined payments correctly, with the text of the decline."""
     seen = receive(payment(mode=Mode(mode), status=Status(status), code=code))
     assert (seen.is_genuine, seen.effect) == (True, effect)
     assert seen.text == ("APPROVED" if code == "0" else seen.text)
@@ -163,14 +163,14 @@ def test_plugin_understands_payments(mode: str, status: str, code: str, effect: 
         ("chargebackFirst", "chargeback", ("chargebackFirst", "chargeback")),
     ],
 )
-def test_words_of_operations(kind: str, status: str, words: tuple[str, str]) -> None:
-    """What gave money back says so; a refund that failed, and a charge-back, are pairs that change nothing there."""
+def test_operations_have_legacy_statuses(kind: str, status: str, words: tuple[str, str]) -> None:
+    """A refund has the status `refunded`; a failed refund and a chargeback change nothing in the plugin."""
     plain = "_".join([KEY, "77", *words, KEY])
     assert sign(KEY, order_id="77", kind=kind, status=status) == hashlib.sha1(plain.encode()).hexdigest()  # noqa: S324
 
 
-def test_the_example_of_the_contract() -> None:
-    """The array that the contract shows comes out byte for byte."""
+def test_the_published_example_is_reproduced() -> None:
+    """The published example of an array is encoded byte for byte."""
     assert base64.b64encode(serialize({"wp_order_id": 123})) == b"YToxOntzOjExOiJ3cF9vcmRlcl9pZCI7aToxMjM7fQ=="
 
 
@@ -191,13 +191,13 @@ def test_the_example_of_the_contract() -> None:
         ({str(-(2**63) - 1): 1}, b'a:1:{s:20:"-9223372036854775809";i:1;}'),
     ],
 )
-def test_php_forms(value: Any, written: bytes) -> None:
-    """Each kind of value has PHP's own form; whole numbers that PHP has not are fractions, as its JSON makes them."""
+def test_each_type_has_its_php_form(value: Any, written: bytes) -> None:
+    """Each type has PHP's form; integers beyond PHP's range are floats, as in its JSON."""
     assert serialize(value) == written
 
 
 def test_php_takes_plain_data_only() -> None:
-    """What is not plain data is refused: no object is ever written."""
+    """Other types are rejected, so no object is ever encoded."""
     with pytest.raises(TypeError):
         serialize(CardNumber("4024007179366348"))
 
@@ -218,8 +218,8 @@ PLUGIN = {
 
 @pytest.mark.parametrize("kind", [*KINDS, *CHARGEBACK_MODES])
 @pytest.mark.parametrize("status", [*STATUSES, "chargeback", "represented", "canceled", "delayed", "recovered"])
-def test_formats_of_a_site(kind: str, status: str) -> None:
-    """The plugin gets what it cannot misread and nothing else; the legacy form has no words for what moves nothing."""
+def test_each_format_has_its_events(kind: str, status: str) -> None:
+    """The plugin gets only events that it cannot misread; the legacy form has no events without a payment."""
     has_words = kind != "cancel" and "." not in kind
     assert choose_format("json", kind, status) == "json"
     assert choose_format("legacy", kind, status) == ("legacy" if has_words else None)
@@ -228,8 +228,8 @@ def test_formats_of_a_site(kind: str, status: str) -> None:
     assert choose_format("plugin", kind, status) == PLUGIN.get((kind, status))
 
 
-def test_conditions() -> None:
-    """The plugin hears of a refund when nothing is left; what no public client knows is asked for by the site."""
+def test_some_events_have_conditions() -> None:
+    """The plugin gets a refund if nothing is left; events unknown to public clients must be enabled by the site."""
     assert choose_condition("plugin", "refund") == "nothing_left"
     assert choose_condition("plugin", "void") is None
     assert choose_condition("json", "refund") is None

@@ -1,4 +1,4 @@
-"""When a callback that was not acknowledged is tried again."""
+"""The schedule of retries of a callback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_waits_are_the_published_ones() -> None:
 
 @given(st.lists(chances, min_size=20, max_size=20))
 def test_there_are_thirteen_attempts_in_five_days(drawn: list[float]) -> None:
-    """Whatever chance says, there are thirteen attempts and the last is within five days of the first."""
+    """With any jitter there are thirteen attempts, and the last is within five days of the first."""
     age, attempts = timedelta(0), 1
     while (wait := choose_retry(attempts, age=age, chance=drawn[attempts])) is not None:
         age, attempts = age + wait, attempts + 1
@@ -42,7 +42,7 @@ def test_there_are_thirteen_attempts_in_five_days(drawn: list[float]) -> None:
 
 @given(st.integers(1, 40), chances)
 def test_jitter_takes_away_a_tenth_at_most(attempts: int, chance: float) -> None:
-    """A wait is never longer than published, and never shorter than nine tenths of that."""
+    """A wait is never longer than published, and at least nine tenths of that."""
     wait = choose_retry(attempts, age=timedelta(0), chance=chance)
     published = RETRY_INTERVALS[min(attempts, len(RETRY_INTERVALS)) - 1]
     assert wait is not None
@@ -51,7 +51,7 @@ def test_jitter_takes_away_a_tenth_at_most(attempts: int, chance: float) -> None
 
 @given(st.integers(1, 40), ages, chances, st.floats(0, allow_nan=False, allow_infinity=True))
 def test_retry_after_only_lengthens(attempts: int, age: timedelta, chance: float, asked_seconds: float) -> None:
-    """Retry-After makes a wait longer up to a day, never shorter, neither ends the schedule nor prolongs it."""
+    """Retry-After makes a wait longer up to a day, never shorter, and neither ends nor extends the schedule."""
     plain = choose_retry(attempts, age=age, chance=chance)
     asked = choose_retry(attempts, age=age, chance=chance, retry_after_seconds=asked_seconds)
     if plain is None:
@@ -63,7 +63,7 @@ def test_retry_after_only_lengthens(attempts: int, age: timedelta, chance: float
 
 
 def test_retry_after_is_kept_to() -> None:
-    """An endpoint that asks for two minutes after the first attempt is left alone for two minutes."""
+    """An endpoint that requests two minutes after the first attempt gets two minutes."""
     assert choose_retry(1, age=timedelta(0), chance=1, retry_after_seconds=120) == timedelta(minutes=2)
 
 
@@ -85,12 +85,12 @@ def test_retry_after_is_kept_to() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
-    """Retry-After is seconds or an HTTP date; a past date is now; anything else is as if it were not there."""
+    """Retry-After is seconds or an HTTP date; a past date is now; any other value is ignored."""
     assert parse_retry_after(text, now=NOW) == seconds
 
 
 @given(st.text(max_size=40))
 def test_no_retry_after_raises(text: str) -> None:
-    """Whatever an endpoint writes there, reading it gives a time that is not negative, or nothing."""
+    """Any Retry-After gives a non-negative time or None."""
     seconds = parse_retry_after(text, now=NOW)
     assert seconds is None or seconds >= 0
