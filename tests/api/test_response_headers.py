@@ -8,7 +8,7 @@ import pytest
 from tests.support.raw_http import Raw, serve
 from tests.support.webshop import OpenShop, WebShop
 
-from tollhouse.http.server import ServerLimits
+from tollhouse.http.serving.server import ServerLimits
 
 #: What is no JSON object in ways that JSON libraries tell apart.
 UNREADABLE = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from tollhouse.http.server import ServerLimits, build_protocol
+from tollhouse.http.serving.server import ServerLimits, build_protocol
 
 #: A bound that only a hang exceeds.
 HANG_SECONDS = 20.0

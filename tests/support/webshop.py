@@ -20,7 +20,7 @@ from tollhouse.catalog.store import insert_site, insert_sku
 from tollhouse.composition.app import Gateway, build_gateway
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.web import build_web
-from tollhouse.http.health import Health
+from tollhouse.http.serving.health import Health
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.merchants.model import digest_api_key, new_api_key
 from tollhouse.merchants.store import insert_api_key, insert_merchant

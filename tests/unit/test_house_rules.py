@@ -13,9 +13,9 @@ from types import ModuleType
 import pytest
 
 import tollhouse
-from tollhouse.http.merged_metrics import merge_metrics
-from tollhouse.http.metrics import Metrics
 from tollhouse.http.problems import STATUS_CODES
+from tollhouse.http.serving.merged_metrics import merge_metrics
+from tollhouse.http.serving.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "tollhouse"

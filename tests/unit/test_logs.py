@@ -30,7 +30,7 @@ def test_what_looks_like_a_card_number_is_masked(form: str) -> None:
 
 BREAK = """
 import structlog
-from tollhouse.http.metrics import Metrics
+from tollhouse.http.serving.metrics import Metrics
 from tollhouse.kernel.errors import InternalError
 from tollhouse.composition.logs import configure_logs
 configure_logs(form={form!r}, level="info")

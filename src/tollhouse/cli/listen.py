@@ -26,8 +26,8 @@ from rich.text import Text
 
 from tollhouse.composition.serving import serve_beside
 from tollhouse.http.decode import MARK, parse_json
-from tollhouse.http.ports import bind
-from tollhouse.http.server import ServerLimits
+from tollhouse.http.serving.ports import bind
+from tollhouse.http.serving.server import ServerLimits
 from tollhouse.ipn.message.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import Invalid, TollhouseError

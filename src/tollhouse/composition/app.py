@@ -33,7 +33,7 @@ from tollhouse.composition.choices import (
 )
 from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.composition.settings import Settings
-from tollhouse.http.metrics import Metrics
+from tollhouse.http.serving.metrics import Metrics
 from tollhouse.ipn.message.lifecycle_events import build_event_rows
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock

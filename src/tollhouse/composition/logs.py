@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from tollhouse.http.metrics import count_error
+from tollhouse.http.serving.metrics import count_error
 from tollhouse.kernel.card_search import mask_card_numbers
 from tollhouse.kernel.errors import TollhouseError
 

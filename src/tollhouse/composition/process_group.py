@@ -9,12 +9,12 @@ from typing import Protocol
 
 import aiohttp
 
-from tollhouse.http.health import list_public_routes, show_metrics, show_status
-from tollhouse.http.merged_metrics import merge_metrics
-from tollhouse.http.ports import OpenPort
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
+from tollhouse.http.serving.health import list_public_routes, show_metrics, show_status
+from tollhouse.http.serving.merged_metrics import merge_metrics
+from tollhouse.http.serving.ports import OpenPort
 from tollhouse.kernel.errors import Stopping, Unavailable
 
 #: A process that does not answer about itself in this time is not ready. A balancer that asks waits not much longer.

@@ -42,8 +42,8 @@ from tollhouse.composition.supervisor import (
     run_processes,
 )
 from tollhouse.composition.web import build_web
-from tollhouse.http.health import Health
-from tollhouse.http.ports import adopt, bind
+from tollhouse.http.serving.health import Health
+from tollhouse.http.serving.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.ledger.verify import LedgerReport, verify_ledger
 from tollhouse.rates.ecb import MAX_BYTES

@@ -15,15 +15,15 @@ import structlog
 import uvicorn
 
 from tollhouse.http.application import WebApplication
-from tollhouse.http.connections import choose_max_connections
-from tollhouse.http.ports import bind
-from tollhouse.http.server import ServerLimits, build_protocol
+from tollhouse.http.serving.connections import choose_max_connections
+from tollhouse.http.serving.ports import bind
+from tollhouse.http.serving.server import ServerLimits, build_protocol
 
 if TYPE_CHECKING:
     from tollhouse.composition.settings import Settings
     from tollhouse.http.asgi import Application
-    from tollhouse.http.ports import OpenPort
     from tollhouse.http.routes import Route
+    from tollhouse.http.serving.ports import OpenPort
 
 #: After the sockets are closed, open requests and then the work under way get this long together to end.
 GRACE_SECONDS = 3

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tollhouse.composition.variables import check_base_url, check_database_url, check_host
-from tollhouse.http.ports import OpenPort, build_url
+from tollhouse.http.serving.ports import OpenPort, build_url
 from tollhouse.kernel.addresses import normalize_network, parse_address
 from tollhouse.kernel.urls import STAGE, AddressPolicy, build_live_policy
 from tollhouse.notices.model import is_address

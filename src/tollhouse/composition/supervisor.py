@@ -22,7 +22,7 @@ from tollhouse.composition.app import ConfigurationError
 from tollhouse.composition.process_group import ProcessGroup, is_ready
 from tollhouse.composition.serving import Shutdown, serve_health
 from tollhouse.composition.settings import Settings
-from tollhouse.http.ports import BACKLOG, OpenPort, bind
+from tollhouse.http.serving.ports import BACKLOG, OpenPort, bind
 from tollhouse.kernel.errors import TollhouseError
 from tollhouse.storage.database import Database
 from tollhouse.storage.server import select_connection_limit

@@ -38,8 +38,8 @@ from tollhouse.composition.choices import choose_rates
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.staging import build_clockwork, list_stage_calls, list_stage_pages
 from tollhouse.http.application import WebApplication
-from tollhouse.http.health import Health, list_public_routes
 from tollhouse.http.routes import Route
+from tollhouse.http.serving.health import Health, list_public_routes
 from tollhouse.http.shared_files import list_shared_routes
 from tollhouse.merchants.passwords import PasswordVerifier
 from tollhouse.portal.handlers import Portal

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from tollhouse.http.asgi import STRICT_TRANSPORT, Headers, Receive, Scope, Send
-from tollhouse.http.metrics import Metrics
 from tollhouse.http.problems import NO_PATH, MethodNotAllowed, answer_error
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.router import PathRoutes, Router
 from tollhouse.http.routes import AnswerError, Route
 from tollhouse.http.screen import find_query_faults
+from tollhouse.http.serving.metrics import Metrics
 from tollhouse.kernel.errors import Invalid, NotFound, Stopping
 
 #: Paths that are asked for every few seconds and are not worth a line each.

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tollhouse.http.ports import PortUnavailable, bind, build_url
+from tollhouse.http.serving.ports import PortUnavailable, bind, build_url
 
 
 def reach(url: str) -> bool:

@@ -8,7 +8,7 @@ import json
 import pytest
 from tests.support.raw_http import HANG_SECONDS, Echo, Raw, exchange, serve
 
-from tollhouse.http.server import MAX_DISCARDED_BYTES, ServerLimits
+from tollhouse.http.serving.server import MAX_DISCARDED_BYTES, ServerLimits
 
 #: Short, so that tests need not wait; the sweep looks once a second.
 QUICK = ServerLimits(header_seconds=0.5, body_seconds=0.5, idle_seconds=1, write_seconds=0.5, linger_seconds=0.5)

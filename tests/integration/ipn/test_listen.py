@@ -17,7 +17,7 @@ from tests.support.every_route import RUBBISH
 from tests.support.raw_http import Raw
 
 from tollhouse.cli.listen import ForwardImpossible, listen
-from tollhouse.http.ports import PortUnavailable, bind
+from tollhouse.http.serving.ports import PortUnavailable, bind
 from tollhouse.ipn.delivery.attempt import AttemptLimits, post_delivery
 from tollhouse.ipn.delivery.session import open_session
 from tollhouse.ipn.model import DeliveryAttempt

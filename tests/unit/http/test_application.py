@@ -8,10 +8,10 @@ import pytest
 from tests.support.calling import call
 
 from tollhouse.http.application import WebApplication
-from tollhouse.http.metrics import Metrics
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, build_cookie
 from tollhouse.http.routes import Route
+from tollhouse.http.serving.metrics import Metrics
 from tollhouse.kernel.errors import Invalid, RateLimited
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tollhouse.http.merged_metrics import merge_metrics
-from tollhouse.http.metrics import Metrics
+from tollhouse.http.serving.merged_metrics import merge_metrics
+from tollhouse.http.serving.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,10 +13,10 @@ from typing import Protocol
 
 import msgspec
 
-from tollhouse.http.metrics import Metrics
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
+from tollhouse.http.serving.metrics import Metrics
 from tollhouse.kernel.errors import DatabaseUnavailable, Stopping, Unavailable
 
 METRICS_TYPE = "text/plain; version=0.0.4"

@@ -25,8 +25,8 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tollhouse.http.connections import Connections
 from tollhouse.http.refusals import REFUSALS, build_refusal
+from tollhouse.http.serving.connections import Connections
 from tollhouse.kernel.addresses import Network
 
 if TYPE_CHECKING:

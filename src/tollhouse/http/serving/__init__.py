@@ -1,0 +1,1 @@
+"""Serve HTTP: ports, connections and their limits, health and metrics."""
