@@ -34,6 +34,7 @@ from tollhouse.payments.model import (
     SubscriptionSummary,
 )
 from tollhouse.payments.steps import BeginRecord, FinishRecord
+from tollhouse.storage.queries import pick_fields
 from tollhouse.vault.seal import Sealed
 
 
@@ -177,51 +178,37 @@ def _columns_of_step(payment: Payment) -> dict[str, Any]:
 def read_payment(row: Mapping[str, Any]) -> Payment:
     """Read a payment from a row of `select_payment`. Fields of the first transaction are empty for an operation."""
     terms, consumer = (json.loads(row[name]) for name in ("terms", "consumer"))
-    items = tuple(_read_item(item) for item in terms["items"])
+    items = tuple(read_item(item) for item in terms["items"])
     mode = Mode(row["mode"])
     return Payment(
-        merchant_id=row["merchant_id"],
-        payment_id=row["payment_id"],
-        transaction_id=row["transaction_id"],
-        site_id=row["site_id"],
-        descriptor=terms["descriptor"],
-        consumer_id=row["consumer_id"],
-        external_id=consumer.pop("externalId", None),
-        consumer_ip=consumer.pop("ip", ""),
-        consumer=consumer,
-        items=items,
-        metadata=row["metadata"],
-        ipn_url=row["ipn_url"],
-        ipn_format=terms["ipnFormat"],
-        redirect_url=row["redirect_url"],
-        request_id=row["request_id"],
-        mode=mode,
-        status=Status(row["status"]),
-        money=Money(row["amount_minor"], Currency.of(row["currency"])),
-        source=_read_source(row),
-        initiator=row["initiator"],
-        reason=row["reason"],
-        emulate_code=terms.get("emulateCode") if mode.is_first else None,
-        created_at=row["created_at"],
-        attempt=build_placeholder_attempt(row["created_at"]) if row["number"] is None else _read_attempt(row),
-        code=row["code"],
-        network_transaction_id=row["network_transaction_id"],
-        settled_at=row["settled_at"],
-        subscribing=_read_subscribing(terms, items) if mode.is_first else (),
-        renewing=_read_renewing(terms.get("renewing")) if mode.is_first else None,
-        changing=terms.get("changing") if mode.is_first else None,
-        subscription_summaries=_read_summaries(row["subscriptions"]) if mode.is_first else (),
-        usd_per_unit=_read_rate(terms.get("usdPerUnit")),
-        double_click_digest=row["double_click_digest"],
-        may_redirect=terms.get("mayRedirect", True),
-        proceed_without_3ds=terms.get("proceedWithout3ds", True),
-        page_try=row["page_try"],
-        mid=terms.get("mid"),
-        external_authentication=_read_external_authentication(terms.get("externalAuthentication")),
-        recipient=Recipient(**terms["recipient"]) if "recipient" in terms else None,
-        holding=_read_holding(terms.get("holding")) if mode.is_first else None,
-        basis=_read_basis(row),
-        dispute=read_dispute(row),
+        **pick_fields(Payment, row)
+        | {
+            "descriptor": terms["descriptor"],
+            "external_id": consumer.pop("externalId", None),
+            "consumer_ip": consumer.pop("ip", ""),
+            "consumer": consumer,
+            "items": items,
+            "ipn_format": terms["ipnFormat"],
+            "mode": mode,
+            "status": Status(row["status"]),
+            "money": Money(row["amount_minor"], Currency.of(row["currency"])),
+            "source": _read_source(row),
+            "emulate_code": terms.get("emulateCode") if mode.is_first else None,
+            "attempt": build_placeholder_attempt(row["created_at"]) if row["number"] is None else _read_attempt(row),
+            "subscribing": _read_subscribing(terms, items) if mode.is_first else (),
+            "renewing": _read_renewing(terms.get("renewing")) if mode.is_first else None,
+            "changing": terms.get("changing") if mode.is_first else None,
+            "subscription_summaries": _read_summaries(row["subscriptions"]) if mode.is_first else (),
+            "usd_per_unit": _read_rate(terms.get("usdPerUnit")),
+            "may_redirect": terms.get("mayRedirect", True),
+            "proceed_without_3ds": terms.get("proceedWithout3ds", True),
+            "mid": terms.get("mid"),
+            "external_authentication": _read_external_authentication(terms.get("externalAuthentication")),
+            "recipient": Recipient(**terms["recipient"]) if "recipient" in terms else None,
+            "holding": _read_holding(terms.get("holding")) if mode.is_first else None,
+            "basis": _read_basis(row),
+            "dispute": read_dispute(row),
+        }
     )
 
 
@@ -264,7 +251,8 @@ def item_to_json(item: Item) -> dict[str, Any]:
     return own | {"prices": [price_to_json(price) for price in item.prices]}
 
 
-def _read_item(item: Mapping[str, Any]) -> Item:
+def read_item(item: Mapping[str, Any]) -> Item:
+    """Read an item from a JSON column."""
     prices = tuple(price_from_json(price) for price in item["prices"])
     return Item(item["siteId"], item.get("skuName"), item["title"], prices, item.get("extras", {}))
 
@@ -290,32 +278,12 @@ def _source_columns(payment: Payment) -> dict[str, Any]:
 
 
 def _read_source(row: Mapping[str, Any]) -> Source:
-    return Source(
-        kind=row["source_kind"],
-        brand=row["brand"],
-        masked_number=row["masked_number"],
-        expiry_month=row["expiry_month"],
-        expiry_year=row["expiry_year"],
-        account_id=row["account_id"],
-        is_stored=row["is_stored"],
-        is_disabled=bool(row["is_account_disabled"]),
-    )
+    return Source(**pick_fields(Source, row), kind=row["source_kind"], is_disabled=bool(row["is_account_disabled"]))
 
 
 def _read_attempt(row: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        number=row["number"],
-        acquirer=row["acquirer"],
-        reference=row["reference"],
-        state=AttemptState(row["state"]),
-        card=Sealed(row["sealed_card"], row["key_version"]) if row["sealed_card"] is not None else None,
-        fingerprint=row["fingerprint"],
-        sent_at=row["sent_at"],
-        inquiries=row["inquiries"],
-        response_code=row["response_code"],
-        advice_code=row["advice_code"],
-        approval_code=row["approval_code"],
-    )
+    card = Sealed(row["sealed_card"], row["key_version"]) if row["sealed_card"] is not None else None
+    return Attempt(**pick_fields(Attempt, row) | {"state": AttemptState(row["state"]), "card": card})
 
 
 def _read_rate(text: str | None) -> Decimal | None:
