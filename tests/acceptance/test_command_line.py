@@ -92,9 +92,9 @@ def test_shells_can_complete(shell: str) -> None:
             ["trigger", "--secret", "x", "--to", "nowhere"],
             {},
             1,
-            "--to has to be a URL such as http://127.0.0.1:3000/ipn.",
+            "--to must be a URL such as http://127.0.0.1:3000/ipn.",
         ),
-        (["trigger", "--data-dir", "/nowhere"], {}, 2, "Give --secret: there is no demo.json to take the demo's from."),
+        (["trigger", "--data-dir", "/nowhere"], {}, 2, "--secret is missing. Give it, or start the demo first."),
     ],
 )
 def test_a_start_that_cannot_succeed_ends_with_a_sentence(

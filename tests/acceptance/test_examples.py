@@ -282,7 +282,7 @@ def run_programs(reader: Reader, blocks: list[Block], variables: Mapping[str, st
 
 def test_the_banner_pays(reader: Reader) -> None:
     """The first command that the gateway prints pays as it stands."""
-    command = reader.gateway.log.partition("First payment:\n")[2].partition("\nThe same is in")[0]
+    command = reader.gateway.log.partition("First payment:\n")[2].partition("\nThe same values are in")[0]
     [printed] = run_shell([command], directory=reader.directory)
     assert json.loads(printed)["payment"]["status"] == "success"
 

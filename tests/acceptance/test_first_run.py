@@ -129,7 +129,7 @@ def test_a_taken_port_is_told_in_a_line(command: str, tmp_path: Path) -> None:
         environment = {"PYTHONPATH": str(SOURCE), "PATH": "", "TOLLHOUSE_DATA_DIR": str(tmp_path / "data")}
         ended = run_tollhouse(command, option, str(port), environment=environment)
 
-    told = f"tollhouse: Port {port} of 127.0.0.1 is taken by another process; choose another with {option} or "
+    told = f"tollhouse: Port {port} of 127.0.0.1 is used by another process. Choose another with {option} or "
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"{told}TOLLHOUSE_{option[2:].replace('-', '_').upper()}.\n"
     assert not (tmp_path / "data").exists()

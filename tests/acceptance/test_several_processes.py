@@ -125,7 +125,7 @@ def test_more_connections_than_the_database_takes_are_refused_at_the_start(
     node = build(database_dsn, data_directory)
     ended = run_tollhouse("serve", "--processes", "64", environment=node.environment)
     assert ended.returncode == 1
-    assert re.search(r"64 processes may open 896 connections, and the database takes \d+\.", ended.stderr)
+    assert re.search(r"64 processes may open 896 connections, and the database accepts \d+\.", ended.stderr)
     assert "TOLLHOUSE_DATABASE_CONNECTIONS" in ended.stderr
 
 

@@ -29,7 +29,7 @@ def start(command: str, dsn: str, directory: Path, *, without: str = "") -> str:
 def test_a_database_without_tables_is_told_in_a_line(command: str, empty_dsn: str, tmp_path: Path) -> None:
     """A process on a database that nobody migrated ends with the command that was forgotten."""
     told = start(command, empty_dsn, tmp_path)
-    assert told == "tollhouse: The database is not up to date: run `tollhouse migrate` on it, then start again.\n"
+    assert told == "tollhouse: The database lacks migrations. Run `tollhouse migrate`, then start again.\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "work", "simulate", "migrate", "dev", "restored"])

@@ -11,7 +11,7 @@ PROXY = "10.0.0.1"
 
 
 async def look_up(shop: WebShop, key: str, *, address: str = "127.0.0.1", forwarded: tuple[str, ...] = ()) -> int:
-    """Look a payment up from an address, and return the status: 404 for whom is let in."""
+    """Get a payment from an address, and return the status: 404 for whom is let in."""
     headers = [("Authorization", key), *(("X-Forwarded-For", value) for value in forwarded)]
     async with open_client(shop.web, address=address) as client:
         answer = await client.get("/payment/1", headers=headers)
@@ -23,7 +23,7 @@ async def test_no_key(shop: WebShop) -> None:
     """A request without a key is 401, on every path that needs one, before anything else of it is looked at."""
     for answer in (await shop.pay({}, key=""), await shop.pay(content=b"{", key="", headers={"Content-Type": ""})):
         await expect_refusal(shop, answer, status=401)
-        assert answer.json()["message"] == "The Authorization header has to hold your API key."
+        assert answer.json()["message"] == "The API key is missing. Send it in the Authorization header."
     assert (await shop.get("/payment/1", key="")).status_code == 401
 
 
@@ -53,7 +53,7 @@ async def test_expired_keys(shop: WebShop) -> None:
     expired, good = [await add_key(shop, expires_in=timedelta(hours=hours)) for hours in (-1, 1)]
     answer = await shop.pay(key=expired)
     await expect_refusal(shop, answer, status=401)
-    assert answer.json()["message"] == "The API key has expired."
+    assert answer.json()["message"] == "The API key has expired. Use another key."
     assert (await shop.pay(key=good)).status_code == 201
 
 

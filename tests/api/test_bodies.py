@@ -88,7 +88,7 @@ async def test_bodies_that_are_no_object(refusing_shop: WebShop, path: str, cont
     """JSON of another kind than an object is 400."""
     answer = await send(refusing_shop, path, content)
     await expect_refusal(refusing_shop, answer)
-    assert answer.json()["message"] == "The body has to be a JSON object."
+    assert answer.json()["message"] == "The body must be a JSON object."
 
 
 @PATHS
@@ -107,7 +107,7 @@ async def test_other_encodings(refusing_shop: WebShop, path: str, content: bytes
     """JSON is UTF-8 (RFC 8259, 8.1)."""
     answer = await send(refusing_shop, path, content)
     await expect_refusal(refusing_shop, answer)
-    assert answer.json()["message"] == "The body is not UTF-8."
+    assert answer.json()["message"] == "The body must be UTF-8."
 
 
 @PATHS

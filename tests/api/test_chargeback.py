@@ -213,7 +213,7 @@ async def test_who_gets_a_link(shop: WebShop) -> None:
     for wanted in (sale, "1", "x", "9" * 36):
         answer = await shop.get(f"/chargeback/{wanted}/repaidLink")
         assert answer.status_code == 404
-        assert answer.json() == {"message": "There is no such charge-back.", "errors": {}}
+        assert answer.json() == {"message": "Chargeback not found.", "errors": {}}
     [row] = await shop.fetch("select count(*) from payment_link")
     assert row[0] == 1
 

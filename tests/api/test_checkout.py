@@ -30,7 +30,7 @@ def policy_of(answer: Answer) -> dict[str, str]:
 
 
 async def test_pages_allow_only_what_they_need(world: World) -> None:
-    """No page may load anything from elsewhere, be framed, be cached, leak its address, or set a cookie."""
+    """No page may load anything from elsewhere, be framed, be cached, leak its URL, or set a cookie."""
     answer = await world.pay("challenge_method")
     url = answer.json["payment"]["url"]
     collect = await world.get(url)
@@ -53,8 +53,8 @@ async def test_pages_allow_only_what_they_need(world: World) -> None:
     assert policy_of(problem)["form-action"] == "'none'"
 
 
-async def test_assets_are_what_their_digests_say(world: World) -> None:
-    """A browser that checks the digests in a page finds them right, and may keep the files for ever."""
+async def test_assets_match_their_digests(world: World) -> None:
+    """The digests in a page match the files, which browsers may cache forever."""
     page = await world.get((await world.pay("challenge")).json["payment"]["url"])
     found = re.findall(r'(?:src|href)="(/3ds/assets/[^"]+)" integrity="sha256-([^"]+)"', page.text)
     assert len(found) == 2
@@ -77,31 +77,31 @@ async def test_assets_are_what_their_digests_say(world: World) -> None:
         f"/3ds/{'x' * 99}",
     ],
 )
-async def test_unknown_addresses_show_a_page(world: World, path: str) -> None:
-    """A browser with an address of ours that leads nowhere reads that in words."""
+async def test_unknown_urls_show_a_page(world: World, path: str) -> None:
+    """An unknown URL gets a page."""
     answer = await world.get(path)
     assert answer.status == 404
     assert answer.headers["Content-Type"].startswith("text/html")
-    assert "Nothing to confirm here" in answer.text
+    assert "Payment not found" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/3ds/unknown", "/3ds/return/unknown", "/3ds/method/unknown"])
-async def test_unknown_addresses_take_nothing(world: World, path: str) -> None:
-    """The same for what is posted, with whatever in it."""
+async def test_unknown_urls_accept_nothing(world: World, path: str) -> None:
+    """A POST to an unknown URL gets a page too, whatever its body."""
     for body in (PAGE_FIELDS, b"\xff\xfe&&&=", b"a=1&" * 100):
         answer = await world.post(path, body)
         assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
 
 
-async def test_a_large_form_is_refused(world: World) -> None:
-    """Nobody has 64 KiB to say about a browser."""
+async def test_a_large_form_is_rejected(world: World) -> None:
+    """A form with more than 64 KiB of browser data is not read."""
     url = (await world.pay("challenge")).json["payment"]["url"]
     answer = await world.post(url, b"x" * 70_000)
     assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (413, "text/html")
 
 
-async def test_what_a_shop_called_itself_is_no_markup(world: World) -> None:
-    """Names are escaped: a descriptor with markup in it is shown and not run."""
+async def test_texts_of_merchants_are_escaped(world: World) -> None:
+    """A descriptor with markup is escaped."""
     await world.fetch("update site set descriptor = '<script>alert(1)</script>'")
     page = await world.get((await world.pay("challenge")).json["payment"]["url"])
     assert "&lt;script&gt;alert(1)" in page.text
@@ -109,7 +109,7 @@ async def test_what_a_shop_called_itself_is_no_markup(world: World) -> None:
 
 
 async def test_no_card_data_in_pages(world: World) -> None:
-    """The pages know the last four digits and no more."""
+    """The pages contain the last four digits and no more."""
     answer = await world.pay("challenge")
     number = payment_request("challenge")["paymentSource"]["number"]
     page = await world.get(answer.json["payment"]["url"])
@@ -118,8 +118,8 @@ async def test_no_card_data_in_pages(world: World) -> None:
     assert number[:6] not in page.text
 
 
-async def test_the_return_address_answers_posts_with_a_get(world: World) -> None:
-    """The cross-site POST of the bank becomes a GET of ours, twice as once; no cookie is asked for."""
+async def test_the_return_url_redirects_posts(world: World) -> None:
+    """The cross-site POST of the bank becomes a GET of ours, once or twice, without a cookie."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     await world.get(page)
@@ -130,8 +130,8 @@ async def test_the_return_address_answers_posts_with_a_get(world: World) -> None
         assert returned.headers["Location"] == row["notification_url"].removeprefix(world.base_url)
 
 
-async def test_a_return_without_a_challenge_leads_to_the_page(world: World) -> None:
-    """Whoever opens the return address before the bank does is shown where the payment stands."""
+async def test_an_early_return_shows_the_payment(world: World) -> None:
+    """Opening the return URL before the challenge shows the state of the payment."""
     answer = await world.pay("challenge")
     page = await world.challenge(answer)
     [row] = await world.fetch("select notification_url from simulator.authentication")
@@ -152,8 +152,8 @@ async def test_a_return_without_a_challenge_leads_to_the_page(world: World) -> N
         ({"acsTransID": "00000000-0000-4000-8000-000000000000"}, "301"),
     ],
 )
-async def test_faulty_results_get_an_erro(world: World, change: dict[str, Any], code: str) -> None:
-    """A result that breaks the protocol is answered in its own language and decides nothing."""
+async def test_invalid_results_get_an_erro(world: World, change: dict[str, Any], code: str) -> None:
+    """A result that violates the protocol gets an Erro and decides nothing."""
     answer = await world.pay("challenge", browser=True)
     authentication = await world.authentication(answer)
     reply = await world.send_result(build_rreq(authentication, "Y", **change))
@@ -164,15 +164,17 @@ async def test_faulty_results_get_an_erro(world: World, change: dict[str, Any], 
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{" * 1000])
-async def test_results_that_are_no_messages(world: World, body: bytes) -> None:
-    """Whatever is posted there, the answer is an Erro."""
+async def test_results_that_are_not_messages_get_an_erro(world: World, body: bytes) -> None:
+    """Whatever is posted, the response is an Erro."""
     assert (await world.send_result(body)).json["errorCode"] == "203"
 
 
 @pytest.mark.parametrize("browser", [True, False], ids=["from the challenge", "from the beginning"])
 @pytest.mark.parametrize(("result", "status", "code"), ENDS)
-async def test_headless(world: World, result: str, status: str, code: str, *, browser: bool) -> None:
-    """One call stands in for the cardholder from wherever the payment is, and answers with its end."""
+async def test_one_call_completes_a_challenge(
+    world: World, result: str, status: str, code: str, *, browser: bool
+) -> None:
+    """One call acts as the cardholder in any state of the payment, and responds with the outcome."""
     order_id = (await world.pay("challenge", browser=browser)).json["payment"]["orderId"]
     answer = await world.call(f"/stage/3ds/{order_id}", {"result": result})
     assert answer.status == 200
@@ -183,23 +185,23 @@ async def test_headless(world: World, result: str, status: str, code: str, *, br
 
 
 @pytest.mark.parametrize("card", ["frictionless", "challenge_method_silent", "decoupled"])
-async def test_headless_passes_whatever_comes(world: World, card: str) -> None:
+async def test_one_call_passes_every_flow(world: World, card: str) -> None:
     """It needs no 3DS Method, no bank's app and no challenge."""
     order_id = (await world.pay(card)).json["payment"]["orderId"]
     answer = await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
     assert answer.json["payment"]["status"] == "success"
 
 
-async def test_headless_after_the_acs_gave_up(world: World) -> None:
-    """A challenge that lapsed is begun anew, as a late browser would."""
+async def test_one_call_restarts_a_lapsed_challenge(world: World) -> None:
+    """A challenge that lapsed is started again, as by a late browser."""
     answer = await world.pay("challenge", browser=True)
     await world.answer_bank(answer, "timeout")
     ended = await world.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
     assert ended.json["payment"]["status"] == "success"
 
 
-async def test_headless_refusals(world: World) -> None:
-    """A wrong result, a foreign or impossible order and a missing key are refused."""
+async def test_one_call_rejects_invalid_requests(world: World) -> None:
+    """A wrong result, another merchant's or impossible order and a missing key are rejected."""
     order_id = (await world.pay("challenge")).json["payment"]["orderId"]
     faulty: list[Any] = [{"result": "maybe"}, {}, [], {"result": ["pass"]}]
     for body in faulty:
@@ -210,8 +212,8 @@ async def test_headless_refusals(world: World) -> None:
     assert (await world.post(f"/stage/3ds/{order_id}", b'{"result": "pass"}')).status == 401
 
 
-async def test_pages_while_the_database_is_away(world: World) -> None:
-    """A browser that cannot be served is told to wait, in words, and looks again by itself."""
+async def test_pages_while_the_database_is_unavailable(world: World) -> None:
+    """A browser that cannot be served gets a page that loads again by itself."""
     url = (await world.pay("challenge")).json["payment"]["url"]
     await world.parts.database.close()
     answer = await world.get(url)

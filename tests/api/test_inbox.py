@@ -19,22 +19,22 @@ from tollhouse.notices.transport import RecordingMailTransport
 from tollhouse.simulator.cards import published_cards
 from tollhouse.stage.home import CARDS_TO_TRY
 from tollhouse.stage.inbox import describe_span
-from tollhouse.stage.mailbox import LIMIT, Arrival, Mailbox, judge
+from tollhouse.stage.mailbox import MAX_ARRIVALS, Arrival, Mailbox, verify_arrival
 
 if TYPE_CHECKING:
     from tests.support.webshop import OpenShop, WebShop
 
 
-async def test_an_empty_inbox_says_what_to_do(shop: WebShop) -> None:
-    """Without a callback the page gives the command that makes one."""
+async def test_an_empty_inbox_shows_a_command(shop: WebShop) -> None:
+    """Without a callback the page shows the command that creates one."""
     page = unescape((await shop.client.get("/stage/inbox")).text)
     assert "Nothing yet" in page
     assert "/payment \\\n" in page
     assert '"siteId": "983759353"' in page
 
 
-async def test_a_callback_that_cannot_arrive_is_shown(shop: WebShop) -> None:
-    """What was sent to a server that is not there stands in the inbox, with its attempts and the next one."""
+async def test_a_failing_callback_is_shown(shop: WebShop) -> None:
+    """A callback to an unreachable server is in the inbox, with its attempts and the next one."""
     answer = await shop.pay()
     await attempt_all(shop)
     page = unescape((await shop.client.get("/stage/inbox")).text)
@@ -43,15 +43,15 @@ async def test_a_callback_that_cannot_arrive_is_shown(shop: WebShop) -> None:
     assert payment["transactionId"] in page
     assert "19.99 USD" in page
     assert IPN_URL in page
-    assert "nobody listens there" in page
-    assert "next try" in page
+    assert "no server listens at this address" in page
+    assert "next attempt" in page
     assert "as sent at attempt 1" in page
     assert "402400****6348" in page
     assert "4024007179366348" not in page
 
 
-async def test_a_clock_that_was_advanced(shop: WebShop) -> None:
-    """The page says what the merchant's clock shows once it is ahead, and shows callbacks by it."""
+async def test_an_advanced_clock_is_shown(shop: WebShop) -> None:
+    """The page shows the merchant's time if the clock is ahead, and callbacks by it."""
     assert "clock shows" not in (await shop.client.get("/stage/inbox")).text
     await leap(shop.gateway.database, 1, shop.gateway.parts.clock, days=400)
     await shop.pay()
@@ -65,26 +65,26 @@ async def test_a_clock_that_was_advanced(shop: WebShop) -> None:
     assert abs(int(stamped[1]) - time.time()) < 600
 
 
-def test_spans_in_words() -> None:
-    """A span is told in its greatest unit."""
+def test_durations_are_texts() -> None:
+    """A duration is described in its largest unit."""
     seconds = {1: "seconds", 91: "2 minutes", 4_200: "1 hour", 90_000: "1 day", 259_200: "3 days"}
     assert {each: describe_span(timedelta(seconds=each)) for each in seconds} == seconds
 
 
 async def test_headers_are_those_that_were_sent(shop: WebShop) -> None:
-    """The signatures on the page are right for the time of the attempt, as anybody with the secret can check."""
+    """The signatures on the page are valid for the time of the attempt."""
     await shop.pay()
     await attempt_all(shop)
     page = unescape(re.sub("</?span.*?>", "", (await shop.client.get("/stage/inbox")).text))
     shown = dict(re.findall(r"^(?:<pre tabindex=\"0\"><code>)?\s*([\w-]+): (.+)$", page, re.MULTILINE))
     event = await newest_event(shop)
     headers = {name.lower(): text for name, text in shown.items()}
-    assert judge(headers, event["body"], ["secret"]).is_genuine
-    assert not judge(headers, event["body"], ["another"]).is_genuine
+    assert verify_arrival(headers, event["body"], ["secret"]).is_genuine
+    assert not verify_arrival(headers, event["body"], ["another"]).is_genuine
 
 
 async def test_a_genuine_callback_is_acknowledged_and_shown(shop: WebShop) -> None:
-    """The inbox verifies what is posted to it, answers 200, and shows the headers as they arrived."""
+    """The inbox verifies a posted callback, responds 200, and shows the headers as received."""
     await shop.pay(shop.payment(url={"ipnUrl": "http://127.0.0.1:9/stage/inbox", "redirectUrl": "http://a.example"}))
     await attempt_all(shop)
     event = await newest_event(shop)
@@ -92,13 +92,13 @@ async def test_a_genuine_callback_is_acknowledged_and_shown(shop: WebShop) -> No
     answer = await shop.client.post("/stage/inbox", content=event["body"], headers=headers)
     assert answer.status_code == 200
     page = (await shop.client.get("/stage/inbox")).text
-    assert "both signatures are right" in page
+    assert "both signatures are valid" in page
     assert "as they arrived" in page
     assert headers["X-Signature"] in page
 
 
 async def test_a_legacy_form_is_shown_and_acknowledged(shop: WebShop) -> None:
-    """A site with the legacy form has its XML on the page, and the inbox takes the form as its signature says."""
+    """A site with the legacy form has its XML on the page, and the inbox accepts the form by its signature."""
     await shop.execute("update site set ipn_format = 'legacy'")
     await shop.pay()
     await attempt_all(shop)
@@ -113,8 +113,8 @@ async def test_a_legacy_form_is_shown_and_acknowledged(shop: WebShop) -> None:
     assert (await shop.client.post("/stage/inbox", content=form + b"1", headers=headers)).status_code == 400
 
 
-async def test_a_forged_callback_is_refused(shop: WebShop) -> None:
-    """A callback with a wrong signature gets 400, and nothing of it is kept but that it came."""
+async def test_a_forged_callback_is_rejected(shop: WebShop) -> None:
+    """A callback with a wrong signature gets 400, and only its arrival is recorded."""
     body = b'{"payment": {"transactionId": "1", "status": "success"}, "secret": "<b>4111111111111111</b>"}'
     for name, wrong, fault in (
         ("X-Signature", "0" * 64, "X-Signature"),
@@ -126,22 +126,22 @@ async def test_a_forged_callback_is_refused(shop: WebShop) -> None:
         assert answer.status_code == 400
         assert fault in answer.json()["message"]
     page = (await shop.client.get("/stage/inbox")).text
-    assert page.count("was refused") == 4
+    assert page.count("was rejected") == 4
     assert "4111111111111111" not in page
 
 
-async def test_the_receiver_takes_any_body(shop: WebShop) -> None:
-    """Whatever is posted, the answer is a refusal and never a fault of ours."""
+async def test_the_receiver_rejects_any_other_body(shop: WebShop) -> None:
+    """Whatever is posted, the response is a rejection and never an internal error."""
     for body in (b"", b"[]", b"not json", b"\xff", b'{"payment": 1}'):
         assert (await shop.client.post("/stage/inbox", content=body)).status_code == 400, body
 
 
-async def test_a_large_callback_is_refused(shop: WebShop) -> None:
+async def test_a_large_callback_is_rejected(shop: WebShop) -> None:
     """A body of more than 64 KiB is not read."""
     assert (await shop.client.post("/stage/inbox", content=b"x" * 65_537)).status_code == 413
 
 
-async def test_metadata_is_shown_and_not_run(shop: WebShop) -> None:
+async def test_metadata_is_escaped(shop: WebShop) -> None:
     """Markup that a merchant sent is text on the page."""
     await shop.pay(shop.payment(metadata={"note": "<script>alert(1)</script>"}))
     await attempt_all(shop)
@@ -160,8 +160,8 @@ async def test_only_the_demo_merchant_is_shown(shop: WebShop) -> None:
     assert "Nothing yet" in (await shop.client.get("/stage/inbox")).text
 
 
-async def test_without_a_demo_merchant_there_is_nothing(shop: WebShop) -> None:
-    """Where the first merchant is not the demo, nothing of it is shown and nothing is received for it."""
+async def test_without_a_demo_merchant_the_inbox_is_empty(shop: WebShop) -> None:
+    """If the first merchant is not the demo, nothing of it is shown and no callback is received for it."""
     await shop.execute("delete from sku where merchant_id = 1")
     await shop.execute("delete from site where merchant_id = 1")
     assert "No demo merchant" in (await shop.client.get("/stage/inbox")).text
@@ -169,8 +169,8 @@ async def test_without_a_demo_merchant_there_is_nothing(shop: WebShop) -> None:
     assert (await shop.client.post("/stage/inbox", content=body, headers=sign(body))).status_code == 400
 
 
-async def test_the_list_is_sent_when_it_changed(shop: WebShop) -> None:
-    """The page's script gets the list once, 304 while nothing happens, and the list again after a callback."""
+async def test_the_list_is_sent_if_it_changed(shop: WebShop) -> None:
+    """The page's script gets the list once, 304 while it is unchanged, and the list again after a callback."""
     first = await shop.client.get("/stage/inbox/list")
     tag = {"If-None-Match": first.headers["etag"]}
     assert (await shop.client.get("/stage/inbox/list", headers=tag)).status_code == 304
@@ -180,7 +180,7 @@ async def test_the_list_is_sent_when_it_changed(shop: WebShop) -> None:
 
 
 async def test_older_callbacks_are_on_the_next_page(shop: WebShop) -> None:
-    """Forty callbacks make a page; the link under it leads to those before."""
+    """A page has forty callbacks; the link below leads to older ones."""
     for _ in range(42):
         await shop.pay()
     await number_batch(shop.gateway.database)
@@ -192,8 +192,8 @@ async def test_older_callbacks_are_on_the_next_page(shop: WebShop) -> None:
     assert (await shop.client.get("/stage/inbox?before=-99999999999999999999")).status_code == 200
 
 
-async def test_the_thanks_page_says_how_it_ended(shop: WebShop) -> None:
-    """The demo's redirect address shows what the gateway appended to it, and leads to the inbox."""
+async def test_the_thanks_page_shows_the_result(shop: WebShop) -> None:
+    """The demo's redirect URL shows the parameters that the gateway appended, and links to the inbox."""
     for query, words in (
         (
             "is_approved=1&order_id=100000001&cb_code=0&cb_transaction_id=10000001",
@@ -201,31 +201,31 @@ async def test_the_thanks_page_says_how_it_ended(shop: WebShop) -> None:
         ),
         ("is_approved=0&order_id=100000001&cb_code=5051", ["Not approved", "100000001"]),
         ("is_approved=0&order_id=100000001", ["Not known yet", "100000001"]),
-        ("", ["You are back"]),
+        ("", ["Thank-you page"]),
     ):
         page = (await shop.client.get(f"/stage/thanks?{query}")).text
         assert all(word in page for word in words), query
         assert 'href="/stage/inbox"' in page
 
 
-async def test_the_thanks_page_shows_and_does_not_run(shop: WebShop) -> None:
-    """What stands in the address is shown as text, and not at any length."""
+async def test_the_thanks_page_escapes_parameters(shop: WebShop) -> None:
+    """The parameters of the URL are shown as text, with a maximum length."""
     page = (await shop.client.get("/stage/thanks", params={"order_id": "<script>" + "x" * 500})).text
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "x" * 100 not in page
 
 
-async def test_the_landing_page_leads_everywhere(shop: WebShop) -> None:
-    """The page at / links to reference, inbox and portal, and names published cards only."""
+async def test_the_landing_page_links_to_all_pages(shop: WebShop) -> None:
+    """The page at / links to reference, inbox and portal, and names only published cards."""
     page = (await shop.client.get("/")).text
     assert all(f'href="{path}"' in page for path in ("/docs", "/stage/inbox", "/portal"))
     known = {card.number for card in published_cards().values()}
     assert {number.replace(" ", "") for number, _ in CARDS_TO_TRY} <= known
 
 
-async def test_pages_are_closed_to_others(shop: WebShop) -> None:
-    """No page runs a foreign script, is framed, or tells where its reader came from."""
+async def test_pages_cannot_be_framed(shop: WebShop) -> None:
+    """No page runs foreign scripts, is framed, or reveals its URL to other sites."""
     for path in ("/", "/stage/inbox", "/stage/thanks?is_approved=1"):
         answer = await shop.client.get(path)
         assert answer.status_code == 200
@@ -246,7 +246,7 @@ async def test_the_inbox_works_without_its_script(shop: WebShop) -> None:
     assert (await shop.client.get("/stage/inbox.js")).headers["content-type"].startswith("text/javascript")
 
 
-async def test_nothing_of_it_is_in_live(opened: OpenShop) -> None:
+async def test_live_has_no_page_of_stage(opened: OpenShop) -> None:
     """Live has no page of stage."""
     live = await opened(environment="live")
     for path in ("/", "/stage/inbox", "/stage/inbox/list", "/stage/thanks", "/stage/stage.css"):
@@ -255,17 +255,17 @@ async def test_nothing_of_it_is_in_live(opened: OpenShop) -> None:
 
 
 def test_the_mailbox_is_bounded() -> None:
-    """However many arrive, the last two hundred are remembered."""
+    """The mailbox keeps the last two hundred callbacks."""
     mailbox = Mailbox()
-    arrival = judge({}, b"", ["secret"])
-    for number in range(LIMIT + 50):
+    arrival = verify_arrival({}, b"", ["secret"])
+    for number in range(MAX_ARRIVALS + 50):
         mailbox.put(Arrival(arrival.received_at, f"evt_{number}", ""))
-    assert len(mailbox.genuine()) == LIMIT
+    assert len(mailbox.genuine()) == MAX_ARRIVALS
     assert "evt_0" not in mailbox.genuine()
 
 
 async def test_receipts_are_shown(shop: WebShop) -> None:
-    """A receipt stands among the callbacks, with its text, and in a frame as it looks; it was not sent anywhere."""
+    """A receipt is shown among the callbacks, with its text and, in a frame, its HTML; it was not sent."""
     answer = await shop.pay(shop.payment(emailOptions=True, sku=shop.sku(title="<b>Premium</b>")))
     transaction_id = answer.json()["payment"]["transactionId"]
     await send_due_emails(shop.gateway.database, RecordingMailTransport())
@@ -288,8 +288,8 @@ async def test_receipts_are_shown(shop: WebShop) -> None:
     assert "frame-ancestors 'self'" in policy
 
 
-async def test_letters_of_others_are_not_shown(shop: WebShop) -> None:
-    """Only the demo merchant's letters are on the page and in a frame."""
+async def test_emails_of_others_are_not_shown(shop: WebShop) -> None:
+    """Only the demo merchant's emails are on the page and in a frame."""
     sku = {"siteId": str(shop.other.site_id), "price": [{"amount": 5, "currency": "USD"}]}
     await shop.pay(shop.payment(emailOptions=True, sku=sku), key=shop.other.key)
     [[notice_id]] = await shop.fetch("select notice_id from notice")
@@ -298,21 +298,21 @@ async def test_letters_of_others_are_not_shown(shop: WebShop) -> None:
         assert (await shop.client.get(f"/stage/inbox/letter/{number}")).status_code == 404
 
 
-async def test_a_letter_that_waits_says_why(opened: OpenShop) -> None:
-    """With a mail server a letter is sent, or says when it is tried again."""
+async def test_a_waiting_email_shows_its_error(opened: OpenShop) -> None:
+    """With a mail server an email is sent, or its next attempt is shown."""
     shop = await opened(smtp_url="smtp+plain://127.0.0.1:9", smtp_from="receipts@pay.example")
     await shop.pay(shop.payment(emailOptions=True))
-    assert "on its way" in (await shop.client.get("/stage/inbox")).text
+    assert "about to be sent" in (await shop.client.get("/stage/inbox")).text
     assert shop.gateway.carrier is not None
     await send_due_emails(shop.gateway.database, shop.gateway.carrier)
     page = (await shop.client.get("/stage/inbox")).text
-    assert "next try" in page
+    assert "next attempt" in page
     assert "failed: SMTPConnectError" in page
     assert "No mail server is set" not in page
 
 
 async def test_codes_for_phones_are_shown(shop: WebShop) -> None:
-    """A message to a phone stands on the page with its code; another merchant's does not."""
+    """A message to a phone is on the page with its code; another merchant's is not."""
     for key in (shop.merchant.key, shop.other.key):
         body = {"phone": "+1 (500) 555.0006", "from": "<i>Shop</i>"}
         assert (await shop.post("/antifraud/verification/sms/send", body, key=key)).status_code == 201
@@ -325,8 +325,8 @@ async def test_codes_for_phones_are_shown(shop: WebShop) -> None:
     assert "Nothing yet" not in page
 
 
-async def test_everything_stands_in_its_order(shop: WebShop) -> None:
-    """The newest is first, whatever it is."""
+async def test_entries_are_in_order(shop: WebShop) -> None:
+    """The newest entry is first, whatever its kind."""
     for path, body in (
         ("/payment", shop.payment(emailOptions=True)),
         ("/antifraud/verification/sms/send", {"phone": "+15005550006"}),

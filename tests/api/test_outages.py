@@ -22,7 +22,7 @@ import uvicorn
 from tests.support.callbacks import wait_until
 from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal, open_client, open_webshop
 
-from tollhouse.composition.app import BEGIN_WAIT_SECONDS, migrate_all
+from tollhouse.composition.app import BEGIN_TIMEOUT_SECONDS, migrate_all
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.web import build_web
 from tollhouse.kernel.errors import DatabaseUnavailable
@@ -192,7 +192,7 @@ async def test_a_finish_waits_for_as_long_as_the_batch_before_it(shop: WebShop, 
         first = asyncio.create_task(shop.pay())
         await wait_until(lambda: is_blocking(blocker))
         second = asyncio.create_task(shop.pay(shop.payment(metadata={"n": "2"})))
-        await asyncio.sleep(BEGIN_WAIT_SECONDS + 0.5)
+        await asyncio.sleep(BEGIN_TIMEOUT_SECONDS + 0.5)
         assert not first.done()
         assert not second.done()
     answers = [await first, await second]
@@ -214,7 +214,10 @@ async def test_a_defect(shop: WebShop) -> None:
     with structlog.testing.capture_logs() as lines:
         answer = await shop.pay(shop.payment(source, consumer={"ip": "203.0.113.45"}), headers=HEADERS)
     assert answer.status_code == 500
-    assert answer.json() == {"message": "Something is wrong at our side. Reference: order-4711", "errors": {}}
+    assert answer.json() == {
+        "message": "An internal error occurred. Retry with the same X-Request-ID. Reference: order-4711",
+        "errors": {},
+    }
     assert answer.headers["x-request-id"] == "order-4711"
     defect = next(line for line in lines if line["event"] == "request.failed")
     assert defect["log_level"] == "error"

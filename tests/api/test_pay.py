@@ -82,7 +82,7 @@ async def event_of(world: World, transaction_id: Any) -> Any:
 
 
 async def test_a_card_pays(world: World, page: PayPage) -> None:
-    """A sound card is charged, the shop gets its customer back with the result, and one IPN."""
+    """A valid card is charged, its consumer returns to the shop with the result, and one callback is sent."""
     result = result_of(await page.follow(await page.pay()))
     assert list(result) == RETURNED
     assert (result["is_approved"], result["cb_code"]) == ("1", "0")
@@ -97,8 +97,8 @@ async def test_a_card_pays(world: World, page: PayPage) -> None:
     assert row["ip"] == "127.0.0.1"
 
 
-async def test_long_texts_of_a_buyer(world: World) -> None:
-    """Whatever a merchant passes on of a buyer, the page can be paid as it is filled in."""
+async def test_long_texts_of_a_consumer_can_be_paid(world: World) -> None:
+    """Whatever texts a merchant passes on about a consumer, the prefilled page can be paid."""
     typed = dict.fromkeys(
         ("firstName", "lastName", "email", "phone", "address", "state", "city", "zip"), "\u00e4" * 255
     )
@@ -113,20 +113,20 @@ async def test_long_texts_of_a_buyer(world: World) -> None:
     assert result_of(await page.follow(await page.pay(**filled_in)))["is_approved"] == "1"
 
 
-async def test_what_is_paid_is_over(page: PayPage) -> None:
-    """A page that was paid is gone, leads to the shop, and a form that comes again sees the first result."""
+async def test_a_paid_page_cannot_be_paid_again(page: PayPage) -> None:
+    """A paid page is gone and links to the shop, and a repeated form shows the first result."""
     form = await page.form() | CARD | {"number": number_of("visa")}
     first = result_of(await page.follow(await page.send(form)))
     gone = await page.open()
     assert gone.status == 410
-    assert "This is paid" in gone.text
+    assert "Payment complete" in gone.text
     assert f"cb_transaction_id={first['cb_transaction_id']}" in gone.text
     assert result_of(await page.follow(await page.send(form | {"number": number_of("mastercard")}))) == first
     assert len(await page.transactions()) == 1
 
 
-async def test_a_declined_card_and_then_another(world: World, page: PayPage) -> None:
-    """The bank's text stands above the form, and the next card is another transaction of the same order."""
+async def test_another_card_after_a_decline(world: World, page: PayPage) -> None:
+    """The reason is shown above the form, and the next card is another transaction of the same order."""
     declined = await page.follow(await page.pay("decline_51"))
     assert (declined.status, declined.headers["Location"]) == (303, urlsplit(page.url).path)
     shown = await page.open()
@@ -140,19 +140,19 @@ async def test_a_declined_card_and_then_another(world: World, page: PayPage) -> 
     assert (await event_of(world, tries[0]["transaction_id"]))["payment"]["code"] == "5051"
 
 
-async def test_tries_end(page: PayPage) -> None:
-    """After five declined cards the page takes no more, and sends its visitor back with the last result."""
+async def test_five_declines_end_the_page(page: PayPage) -> None:
+    """After five declined cards the page accepts no more, and returns its visitor with the last result."""
     for _ in range(MAX_ATTEMPTS):
         await page.pay("decline_51")
     spent = await page.open()
     assert spent.status == 410
-    assert "Too many tries" in spent.text
+    assert "Too many attempts" in spent.text
     assert "is_approved=0" in spent.text
     assert len(await page.transactions()) == MAX_ATTEMPTS
 
 
-async def test_forms_at_once_are_one_charge(page: PayPage) -> None:
-    """Ten posts of one form at once are one charge, and all browsers are told of it."""
+async def test_simultaneous_forms_are_one_charge(page: PayPage) -> None:
+    """Ten simultaneous posts of one form are one charge, and all browsers get its result."""
     form = await page.form() | CARD | {"number": number_of("visa")}
     answers = await asyncio.gather(*(page.send(form) for _ in range(10)))
     results = [result_of(await page.follow(answer)) for answer in answers]
@@ -163,15 +163,15 @@ async def test_forms_at_once_are_one_charge(page: PayPage) -> None:
 @pytest.mark.parametrize(
     "changes", [{"proof": "x"}, {"try": "2"}, {"try": ""}, {"proof": ""}], ids=["forged", "later", "none", "bare"]
 )
-async def test_only_forms_of_the_page_count(page: PayPage, changes: dict[str, str]) -> None:
-    """A form with another proof, or for another try, charges nothing."""
+async def test_a_form_needs_its_proof(page: PayPage, changes: dict[str, str]) -> None:
+    """A form with another proof, or for another attempt, charges nothing."""
     answer = await page.pay(**changes)
     assert answer.status == 403
     assert await page.transactions() == []
 
 
-async def test_forms_of_other_sites_do_not_count(world: World, page: PayPage) -> None:
-    """What another site's page sends is refused, and so is the proof of another link."""
+async def test_forms_of_other_sites_are_rejected(world: World, page: PayPage) -> None:
+    """A form of another site's page is rejected, and so is the proof of another link."""
     form = await page.form() | CARD | {"number": number_of("visa")}
     assert (await page.send(form, **{"Sec-Fetch-Site": "cross-site"})).status == 403
     other = await make_page(world)
@@ -179,8 +179,8 @@ async def test_forms_of_other_sites_do_not_count(world: World, page: PayPage) ->
     assert await page.transactions() == await other.transactions() == []
 
 
-async def test_faults_stand_at_their_fields(page: PayPage) -> None:
-    """An empty form names every field in words, and its button may be pressed again."""
+async def test_faults_are_shown_at_their_fields(page: PayPage) -> None:
+    """An empty form shows a text at every field, and its button can be pressed again."""
     form = await page.form()
     answer = await page.send(form)
     assert answer.status == 400
@@ -192,8 +192,8 @@ async def test_faults_stand_at_their_fields(page: PayPage) -> None:
     assert way_of(await page.send(form | CARD | {"number": number_of("visa")}))
 
 
-async def test_card_data_comes_back_nowhere(world: World, page: PayPage) -> None:
-    """Number and code are in no page and in no row, whatever was wrong; date and name only in the form to be mended."""
+async def test_card_data_is_never_shown_again(world: World, page: PayPage) -> None:
+    """Number and code are in no page and in no row, whatever the fault; only date and name are shown again."""
     secret = {"number": number_of("decline_51"), "code": "739", "holder": "Zebulon Quux", "expiry": "07 / 31"}
     slip = await page.pay(**secret | {"zip": "x" * 256})
     assert not re.search(rf"{secret['number']}|\b{secret['code']}\b", slip.text)
@@ -208,15 +208,15 @@ async def test_card_data_comes_back_nowhere(world: World, page: PayPage) -> None
         assert secret["number"] not in (row["everything"] or "")
 
 
-async def test_a_card_number_in_what_the_merchant_said(world: World) -> None:
-    """A page whose metadata hold the number of the card is not paid with it."""
+async def test_a_card_number_in_metadata_is_rejected(world: World) -> None:
+    """A page whose metadata contain the number of the card cannot be paid with it."""
     page = await make_page(world, metadata={"note": f"card 77{number_of('visa')}77"})
     assert (await page.pay()).status == 409
     assert await page.transactions() == []
 
 
-async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
-    """A page past its time is gone, takes nothing, and leads to the shop."""
+async def test_an_expired_page_cannot_be_paid(world: World, page: PayPage) -> None:
+    """An expired page is gone, accepts nothing, and links to the shop."""
     form = await page.form() | CARD | {"number": number_of("visa")}
     await world.fetch(
         "update payment_link set created_at = now() - interval '2 days', expires_at = now() - interval '1 second' "
@@ -225,7 +225,7 @@ async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
     )
     late = await page.open()
     assert late.status == 410
-    assert "This page has run out" in late.text
+    assert "This page has expired" in late.text
     [way] = re.findall(r'href="(http://[^"]*)"', late.text)
     told = dict(parse_qsl(urlsplit(html.unescape(way)).query))
     assert set(told) == {"order", "order_id", "sh", "is_approved"}
@@ -234,8 +234,8 @@ async def test_a_page_that_ran_out(world: World, page: PayPage) -> None:
     assert await page.transactions() == []
 
 
-async def test_a_page_runs_out_in_the_merchants_time(world: World) -> None:
-    """A virtual clock that was advanced past the page's time ends it."""
+async def test_a_page_expires_in_merchant_time(world: World) -> None:
+    """A virtual clock that is advanced past the page's time ends it."""
     page = await make_page(world, ttl="1h")
     await leap(world.gateway.database, 1, world.gateway.parts.clock, minutes=61)
     assert (await page.open()).status == 410
@@ -243,15 +243,15 @@ async def test_a_page_runs_out_in_the_merchants_time(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/pay/unknown", "/pay/unknown/done", f"/pay/{'x' * 99}", "/pay/%C3%A9"])
-async def test_unknown_addresses_show_a_page(world: World, path: str) -> None:
-    """An address that leads nowhere says so in words, in the browser's language."""
+async def test_unknown_urls_show_a_page(world: World, path: str) -> None:
+    """An unknown URL gets a page in the browser's language."""
     answer = await world.get(path, **{"Accept-Language": "de-DE,de"})
     assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
-    assert "Hier gibt es nichts zu bezahlen" in answer.text
+    assert "Zahlung nicht gefunden" in answer.text
 
 
 async def test_pages_allow_only_what_they_need(page: PayPage) -> None:
-    """No page of it may load anything from elsewhere, be framed, be cached, leak its address, or set a cookie."""
+    """No page may load anything from elsewhere, be framed, be cached, leak its URL, or set a cookie."""
     for shown in (await page.open(), await page.send(await page.form()), await page.pay(), await page.open()):
         rules = (rule.partition(" ") for rule in shown.headers["Content-Security-Policy"].split("; "))
         policy = {name: sources for name, _, sources in rules}
@@ -264,8 +264,8 @@ async def test_pages_allow_only_what_they_need(page: PayPage) -> None:
         assert not re.search(r"""(src|action)=["']?(https?:)?//""", shown.text)
 
 
-async def test_what_is_sold_is_shown_and_charged(world: World) -> None:
-    """The page lists what is sold, the fee for the consumer's country, and what comes later; the sum is charged."""
+async def test_items_and_fees_are_shown_and_charged(world: World) -> None:
+    """The page lists the items, the fee for the consumer's country, and later charges; the sum is charged."""
     page = await make_page(
         world,
         sku=BUNDLE,
@@ -291,8 +291,8 @@ async def test_what_is_sold_is_shown_and_charged(world: World) -> None:
     assert body["consumer"]["externalId"] == "buyer-1"
 
 
-async def test_a_subscription_starts_with_the_try_that_succeeds(world: World) -> None:
-    """A declined first card starts nothing, the second starts the same subscription once, also after a challenge."""
+async def test_a_subscription_starts_with_the_approved_card(world: World) -> None:
+    """A declined first card starts nothing; the second starts the same subscription once, also after a challenge."""
     page = await make_page(world, sku=BUNDLE[0])
     await page.pay("decline_51")
     await page.world.come_back(way_of(await page.pay("challenge")))
@@ -304,8 +304,8 @@ async def test_a_subscription_starts_with_the_try_that_succeeds(world: World) ->
     assert (await event_of(world, (await page.transactions())[-1]["transaction_id"]))["subscription"]["id"]
 
 
-async def test_terms_stay_as_they_were(world: World) -> None:
-    """A page sells for the price that its product had when the page was made, whatever becomes of the product."""
+async def test_a_page_keeps_its_prices(world: World) -> None:
+    """A page sells at the SKU's price at its creation, even if the SKU changes."""
     page = await make_page(world, sku={"name": "ONE_TIME", "url": {"redirectUrl": REDIRECT_URL}})
     [before] = await world.fetch("select prices from sku where name = 'ONE_TIME'")
     await world.fetch("update sku set prices = jsonb_set(prices, '{0,amount_minor}', '99900') where name = 'ONE_TIME'")
@@ -316,8 +316,8 @@ async def test_terms_stay_as_they_were(world: World) -> None:
     assert "ONE_TIME" in terms["terms"]
 
 
-async def test_a_site_that_is_off_sells_nothing(world: World, page: PayPage) -> None:
-    """A page of a site that was switched off since is not paid."""
+async def test_a_disabled_site_sells_nothing(world: World, page: PayPage) -> None:
+    """A page of a site that was disabled meanwhile cannot be paid."""
     form = await page.form() | CARD | {"number": number_of("visa")}
     await switch_site(world, on=False)
     try:
@@ -333,7 +333,7 @@ async def switch_site(world: World, *, on: bool) -> None:
     world.parts.catalog.forget_site(MERCHANT_ID, SITE_ID)
 
 
-async def test_3ds_may_be_asked_for(page: PayPage, world: World) -> None:
+async def test_3ds_can_be_requested(page: PayPage, world: World) -> None:
     """With `secure` a card that needs none is authenticated; a failed challenge leads back to the page."""
     asked = await make_page(world, payment={"secure": True})
     assert "/3ds/" in way_of(await asked.pay("challenge_method"))
@@ -345,8 +345,8 @@ async def test_3ds_may_be_asked_for(page: PayPage, world: World) -> None:
     assert "The payment did not go through" in (await page.open()).text
 
 
-async def test_an_open_challenge_is_gone_back_to(page: PayPage) -> None:
-    """Who opens the page again while the bank waits is led to the bank; nothing else can be paid meanwhile."""
+async def test_an_open_challenge_is_continued(page: PayPage) -> None:
+    """Opening the page during a challenge redirects to the challenge; nothing else can be paid meanwhile."""
     form = await page.form()
     way = way_of(await page.pay("challenge"))
     again = await page.open()
@@ -357,7 +357,7 @@ async def test_an_open_challenge_is_gone_back_to(page: PayPage) -> None:
 
 
 async def test_an_unknown_outcome_waits(page: PayPage) -> None:
-    """While nobody knows whether it is paid the page waits, looks again by itself, and then goes on."""
+    """While the outcome is unknown, the page waits, loads again by itself, and then continues."""
     answer = await page.pay("lost_answer")
     waiting = await page.follow(answer)
     assert waiting.status == 200
@@ -365,8 +365,8 @@ async def test_an_unknown_outcome_waits(page: PayPage) -> None:
     assert (await page.open()).headers["Location"] == f"{urlsplit(page.url).path}/done"
 
 
-async def test_stored_cards_are_the_buyers_own(world: World) -> None:
-    """A stored card is offered to its consumer by its last digits, and charged with a fresh code; to no one else."""
+async def test_stored_cards_are_the_consumers_own(world: World) -> None:
+    """A stored card is offered only to its consumer by its last digits, and charged with a typed code."""
     consumer = {"consumer": {"externalId": "regular"}}
     first = await make_page(world, **consumer)
     await first.follow(await first.pay())
@@ -380,7 +380,7 @@ async def test_stored_cards_are_the_buyers_own(world: World) -> None:
     assert "•••• 6348" not in (await stranger.open()).text
     theirs = await stranger.send(await stranger.form() | {"account": form["account"], "code": "123"})
     assert theirs.status == 400
-    assert "cannot be used any more" in theirs.text
+    assert "can no longer be used" in theirs.text
     result = result_of(await page.follow(await page.send(form | {"code": "009"})))
     body = await event_of(world, result["cb_transaction_id"])
     assert body["payment"]["apiPaymentSource"] == "paymentAccountIdWithCvv"
@@ -389,8 +389,8 @@ async def test_stored_cards_are_the_buyers_own(world: World) -> None:
     assert "•••• 6348" not in (await (await make_page(world, **consumer)).open()).text
 
 
-async def test_what_a_shop_called_itself_is_no_markup(world: World) -> None:
-    """Texts of merchants are shown and not run; their colours are taken only where they are colours."""
+async def test_texts_of_merchants_are_escaped(world: World) -> None:
+    """Texts of merchants are escaped; their colors are used only if they are valid."""
     page = await make_page(
         world,
         sku={"siteId": str(SITE_ID), "title": "<script>alert(1)</script>", "price": [{"amount": 1, "currency": "USD"}]},
@@ -408,18 +408,18 @@ async def test_what_a_shop_called_itself_is_no_markup(world: World) -> None:
     assert "style-src 'self' 'sha256-" in shown.headers["Content-Security-Policy"]
 
 
-async def test_too_many_forms_are_slowed_down(page: PayPage) -> None:
-    """A link takes twenty forms a minute, sound or not, and then says when the next one is welcome."""
+async def test_forms_are_limited(page: PayPage) -> None:
+    """A link accepts twenty forms a minute, valid or not, and then names the time of the next one."""
     form = await page.form()
     statuses = [(await page.send(form)).status for _ in range(21)]
     assert statuses == [400] * 20 + [429]
     limited = await page.send(form)
     assert limited.headers["Retry-After"]
-    assert "A little slower, please" in limited.text
+    assert "Too many attempts" in limited.text
 
 
-async def test_old_links_are_forgotten(world: World, page: PayPage) -> None:
-    """A month after it ran out a link is swept; others stay."""
+async def test_old_links_are_deleted(world: World, page: PayPage) -> None:
+    """A month after its expiry a link is deleted; others are kept."""
     old = await make_page(world)
     await world.fetch(
         "update payment_link set created_at = now() - interval '40 days', expires_at = now() - interval '31 days' "

@@ -336,7 +336,7 @@ async def test_other_methods(shop: WebShop) -> None:
             assert answer.status_code == 405, (method, path)
             assert set(answer.headers["allow"].split(", ")) == methods
             assert method == "HEAD" or answer.json() == {
-                "message": "This path does not have that method.",
+                "message": "This path does not have that method. See the Allow header.",
                 "errors": {},
             }
         if path != "/tokenize":  # where OPTIONS is a preflight

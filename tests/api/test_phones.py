@@ -123,7 +123,7 @@ async def test_channels(opened: OpenShop) -> None:
     assert (await live.get(f"{PATH}/{WRITTEN}")).json() == {"channels": []}
     refused = await live.post(f"{PATH}/sms/send", {"phone": PHONE})
     assert (refused.status_code, set(refused.json()["errors"])) == (400, {"channel"})
-    assert "not set up" in refused.json()["errors"]["channel"][0]
+    assert "not configured" in refused.json()["errors"]["channel"][0]
 
 
 async def test_an_endpoint_that_does_not_answer(opened: OpenShop) -> None:

@@ -1,4 +1,4 @@
-"""The portal: who gets in, what they see, and that they see nobody else's."""
+"""The portal: sign-in, and pages limited to the merchant of the user."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ async def ann(browser: Browser) -> Browser:
     return browser
 
 
-async def test_pages_ask_who_is_there(browser: Browser) -> None:
-    """Without a session every page leads to the door, and the door back to the page."""
+async def test_pages_redirect_to_the_sign_in_form(browser: Browser) -> None:
+    """Without a session every page redirects to the sign-in form, which leads back to the page."""
     for path in (*PAGES, "/portal", "/portal/payments/10000000", "/portal/payments?status=fail"):
         browser.client.cookies.clear()
         answer = await browser.get(path)
@@ -91,8 +91,8 @@ async def test_pages_ask_who_is_there(browser: Browser) -> None:
         assert entered.headers["location"] == ("/portal/payments" if path == "/portal" else path)
 
 
-async def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: Browser, portal: WebShop) -> None:
-    """The session's cookie is HttpOnly and SameSite=Lax, ends with the browser, and only its hash is stored."""
+async def test_session_cookie_is_hidden_from_scripts_and_other_sites(browser: Browser, portal: WebShop) -> None:
+    """The session cookie is HttpOnly and SameSite=Lax, ends with the browser, and only its hash is stored."""
     answer = await browser.sign_in()
     [cookie] = [one for one in answer.headers.get_list("set-cookie") if one.startswith(f"{SESSION}=")]
     assert {"HttpOnly", "SameSite=lax", "Path=/portal"} <= {part.strip() for part in cookie.split(";")}
@@ -102,14 +102,14 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: Browser,
     assert row["digest"] == digest_token(token)
 
 
-def test_over_tls_cookies_are_secure() -> None:
-    """A portal that is reached over https sets cookies that are never sent without it."""
+def test_cookies_are_secure_over_tls() -> None:
+    """A portal that is reached over https sets cookies that are never sent without TLS."""
     assert make_cookie("name", "value", is_secure=True).endswith("; Secure")
     assert "Secure" not in make_cookie("name", "value", is_secure=False)
 
 
-async def test_each_sign_in_opens_a_session_of_its_own(browser: Browser) -> None:
-    """A cookie from before the sign-in is never the one after it."""
+async def test_each_sign_in_has_a_new_session(browser: Browser) -> None:
+    """A cookie from before the sign-in is never the session cookie after it."""
     browser.client.cookies.set(SESSION, "chosen-by-somebody", domain="gateway.example", path="/portal")
     held = ["chosen-by-somebody"]
     for _ in range(2):
@@ -118,8 +118,8 @@ async def test_each_sign_in_opens_a_session_of_its_own(browser: Browser) -> None
     assert len(set(held)) == 3
 
 
-async def test_unknown_and_wrong_look_the_same(browser: Browser) -> None:
-    """Whoever tries learns nothing about which addresses are known."""
+async def test_unknown_email_and_wrong_password_get_equal_responses(browser: Browser) -> None:
+    """Responses do not reveal which email addresses are known."""
     wrong = await browser.sign_in(password="wrong")
     unknown = await browser.sign_in(email="nobody@shop.example")
     assert wrong.status_code == unknown.status_code == 401
@@ -127,13 +127,13 @@ async def test_unknown_and_wrong_look_the_same(browser: Browser) -> None:
     assert SESSION not in browser.client.cookies
 
 
-async def test_the_address_is_read_as_people_write_it(browser: Browser) -> None:
-    """Case and blanks around an e-mail address do not matter."""
+async def test_email_ignores_case_and_blanks(browser: Browser) -> None:
+    """Case and blanks around an email address do not matter."""
     assert (await browser.sign_in(email=f" {EMAIL.upper()} ")).status_code == 303
 
 
-async def test_ten_tries_lock(browser: Browser, portal: WebShop) -> None:
-    """After ten wrong passwords of strangers the right one is refused too, with the same words, for half an hour."""
+async def test_ten_wrong_passwords_lock_the_account(browser: Browser, portal: WebShop) -> None:
+    """After ten wrong passwords the right one is rejected too, with the same text, for half an hour."""
     answers = [await browser.sign_in(password="wrong") for _ in range(MAX_ATTEMPTS_BY_ACCOUNT)]
     locked = await browser.sign_in()
     assert locked.status_code == 401
@@ -146,14 +146,14 @@ async def test_ten_tries_lock(browser: Browser, portal: WebShop) -> None:
 
 
 async def test_unknown_accounts_lock_too(browser: Browser) -> None:
-    """The eleventh try looks the same whether the account exists: a lock tells nothing."""
+    """The eleventh attempt gets the same response whether or not the account exists."""
     for email in (EMAIL, "nobody@shop.example"):
         answers = [await browser.sign_in(email=email, password="wrong") for _ in range(MAX_ATTEMPTS_BY_ACCOUNT + 1)]
         assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
 
 
-async def test_tries_at_once_count_too(browser: Browser, portal: WebShop) -> None:
-    """Twenty tries at the same moment lock as ten in a row do."""
+async def test_simultaneous_attempts_count(browser: Browser, portal: WebShop) -> None:
+    """Twenty simultaneous attempts lock like ten in a row."""
     door = await browser.get("/portal/sign-in")
     await asyncio.gather(*(browser.submit(door, "/portal/sign-in", email=EMAIL, password="wrong") for _ in range(20)))
     assert (await browser.sign_in()).status_code == 401
@@ -161,8 +161,8 @@ async def test_tries_at_once_count_too(browser: Browser, portal: WebShop) -> Non
     assert [row["is_accepted"] for row in rows] == [False] * MAX_ATTEMPTS_BY_ACCOUNT
 
 
-async def test_success_forgives(browser: Browser, portal: WebShop) -> None:
-    """A right password starts the count anew, and is taken out of the budget of its source."""
+async def test_success_resets_the_count(browser: Browser, portal: WebShop) -> None:
+    """A right password resets the count and returns the attempts to the budget of its source."""
     for _ in range(MAX_ATTEMPTS_BY_ACCOUNT - 1):
         await browser.sign_in(password="wrong")
     assert (await browser.sign_in()).status_code == 303
@@ -170,15 +170,15 @@ async def test_success_forgives(browser: Browser, portal: WebShop) -> None:
     assert [row["used"] for row in rows] == [MAX_ATTEMPTS_BY_ACCOUNT - 1]
 
 
-async def test_one_lock_locks_nobody_else(browser: Browser) -> None:
-    """The tries of one user are not those of another."""
+async def test_a_lock_covers_one_user(browser: Browser) -> None:
+    """Attempts of one user do not count for another."""
     for _ in range(MAX_ATTEMPTS_BY_ACCOUNT):
         await browser.sign_in(password="wrong")
     assert (await browser.sign_in(email="bob@other.example")).status_code == 303
 
 
-async def test_a_stranger_does_not_lock_the_owner_out(ann: Browser, portal: WebShop) -> None:
-    """However many wrong passwords others send, a browser in which the owner signed in before signs in."""
+async def test_others_cannot_lock_the_owner_out(ann: Browser, portal: WebShop) -> None:
+    """However many wrong passwords others send, a browser in which the owner signed in before can sign in."""
     await ann.submit(await ann.get("/portal/payments"), "/portal/sign-out")
     async with open_client(portal.web) as client:
         stranger = Browser(client)
@@ -190,8 +190,8 @@ async def test_a_stranger_does_not_lock_the_owner_out(ann: Browser, portal: WebS
     assert (await ann.sign_in()).status_code == 303
 
 
-async def test_a_known_browser_has_a_budget_too(ann: Browser) -> None:
-    """A browser that is known to an account may try ten passwords there, and is a stranger elsewhere."""
+async def test_a_known_browser_has_its_own_budget(ann: Browser) -> None:
+    """A browser known to an account has ten attempts there, and is unknown to other accounts."""
     answers = [await ann.sign_in(password="wrong") for _ in range(MAX_ATTEMPTS_BY_ACCOUNT)]
     assert {answer.status_code for answer in answers} == {401}
     assert (await ann.sign_in()).status_code == 401
@@ -199,8 +199,8 @@ async def test_a_known_browser_has_a_budget_too(ann: Browser) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda text: text[:-1] + "0", lambda text: "x" + text[1:], lambda _: "." * 87])
-async def test_a_forged_cookie_is_none(ann: Browser, portal: WebShop, change: Callable[[str], str]) -> None:
-    """Who makes up the cookie of a known browser, or takes that of another account, is a stranger."""
+async def test_a_forged_browser_cookie_is_ignored(ann: Browser, portal: WebShop, change: Callable[[str], str]) -> None:
+    """A forged cookie of a known browser, or that of another account, gives no budget."""
     cookie = ann.client.cookies[KNOWN]
     forged = change(cookie) if change(cookie) != cookie else change(cookie)[:-1] + "1"
     async with open_client(portal.web) as client:
@@ -211,8 +211,8 @@ async def test_a_forged_cookie_is_none(ann: Browser, portal: WebShop, change: Ca
         assert (await stranger.sign_in()).status_code == 401
 
 
-async def test_the_cookie_of_a_known_browser(browser: Browser) -> None:
-    """It is kept from scripts and other sites, lasts half a year, and tells neither account nor password."""
+async def test_browser_cookie_reveals_nothing(browser: Browser) -> None:
+    """It is hidden from scripts and other sites, lasts half a year, and contains neither account nor password."""
     answer = await browser.sign_in()
     [cookie] = [one for one in answer.headers.get_list("set-cookie") if one.startswith(f"{KNOWN}=")]
     parts = {part.strip() for part in cookie.split(";")}
@@ -223,8 +223,8 @@ async def test_the_cookie_of_a_known_browser(browser: Browser) -> None:
     assert browser.client.cookies[KNOWN] == first
 
 
-async def test_sprayed_accounts_are_stopped(portal: WebShop) -> None:
-    """One address that tries a password on 150 accounts is stopped before the last; others sign in meanwhile."""
+async def test_one_address_cannot_try_many_accounts(portal: WebShop) -> None:
+    """An address that tries a password on 150 accounts is stopped before the last; others sign in meanwhile."""
     async with open_client(portal.web, address="198.51.100.7") as client:
         spray = Browser(client)
         door = await spray.get("/portal/sign-in")
@@ -240,8 +240,8 @@ async def test_sprayed_accounts_are_stopped(portal: WebShop) -> None:
         assert (await Browser(client).sign_in()).status_code == 303
 
 
-async def test_one_network_of_ipv6_is_one_source(portal: WebShop) -> None:
-    """Whoever has a network of IPv6 does not get a budget for each of its addresses."""
+async def test_an_ipv6_network_is_one_source(portal: WebShop) -> None:
+    """All addresses of one IPv6 network share a budget."""
     await portal.execute("truncate sign_in_budget")
     for n in range(3):
         async with open_client(portal.web, address=f"2001:db8::{n + 1}") as client:
@@ -250,8 +250,8 @@ async def test_one_network_of_ipv6_is_one_source(portal: WebShop) -> None:
     assert [row["used"] for row in rows] == [1, 1, 1, 3]
 
 
-async def test_eighty_sign_ins_at_once_are_served(portal: WebShop, ann: Browser) -> None:
-    """A flood of 80 wrong passwords is answered in its turn, and honest users beside it are signed in, known or not."""
+async def test_eighty_simultaneous_sign_ins_are_served(portal: WebShop, ann: Browser) -> None:
+    """Eighty wrong passwords wait in a queue, and other users sign in meanwhile, from known browsers or not."""
     async with (
         open_client(portal.web, address="198.51.100.7") as flooding,
         open_client(portal.web, address="198.51.100.8") as other,
@@ -271,8 +271,8 @@ async def test_eighty_sign_ins_at_once_are_served(portal: WebShop, ann: Browser)
         assert {answer.status_code for answer in await flooded} == {401}
 
 
-async def test_the_list_is_narrowed_to_days(portal: WebShop, ann: Browser) -> None:
-    """Days are those of the time that the list shows, which of a refund is its own; charge-backs have a status."""
+async def test_the_list_is_filtered_by_days(portal: WebShop, ann: Browser) -> None:
+    """Days are compared with the time that the list shows, which for a refund is its own; chargebacks have a status."""
     paid = (await portal.pay()).json()["payment"]["transactionId"]
     refund = (await portal.post(f"/payment/{paid}/credit", {"reason": "Late", "amount": 1})).json()["payment"]
     taken = (await portal.post(f"/stage/chargeback/{paid}", {"amount": 50})).json()["payment"]
@@ -296,7 +296,7 @@ async def test_the_list_is_narrowed_to_days(portal: WebShop, ann: Browser) -> No
 async def test_sign_ins_are_shown_and_logged(
     portal: WebShop, browser: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who signed in from where stands in the portal and in the log, wrong passwords too, and no password anywhere."""
+    """Sign-ins and wrong passwords are in the portal and in the log with their addresses, without any password."""
     await browser.sign_in(password="wrong-secret")
     await browser.sign_in(email="another-secret", password="wrong-secret")
     await browser.sign_in()
@@ -319,8 +319,8 @@ async def test_sign_ins_are_shown_and_logged(
         assert EMAIL not in (await bob.get("/portal/sign-ins")).text
 
 
-async def test_a_form_from_elsewhere_does_not_sign_in(browser: Browser, portal: WebShop) -> None:
-    """A form without the token of this browser opens no session, and counts as no try."""
+async def test_a_form_of_another_site_does_not_sign_in(browser: Browser, portal: WebShop) -> None:
+    """A form without the token of this browser begins no session, and does not count as an attempt."""
     await browser.get("/portal/sign-in")
     for token in ("", "0" * 64, "é"):
         fields = {"email": EMAIL, "password": PASSWORD, "form_token": token}
@@ -331,15 +331,15 @@ async def test_a_form_from_elsewhere_does_not_sign_in(browser: Browser, portal: 
 
 
 async def test_a_form_of_another_browser_does_not_sign_in(browser: Browser, portal: WebShop) -> None:
-    """The token of one browser is none in another."""
+    """The token of one browser is invalid in another."""
     async with open_client(portal.web) as other:
         page = await other.get("/portal/sign-in")
     await browser.get("/portal/sign-in")
     assert (await browser.submit(page, "/portal/sign-in", email=EMAIL, password=PASSWORD)).status_code == 403
 
 
-async def test_people_of_a_disabled_merchant_sign_in_and_read(portal: WebShop, browser: Browser) -> None:
-    """A person of a disabled merchant signs in, reads every page, and finds what it sold before."""
+async def test_users_of_a_disabled_merchant_can_read(portal: WebShop, browser: Browser) -> None:
+    """A user of a disabled merchant signs in, reads every page, and finds earlier sales."""
     paid = (await portal.pay()).json()["payment"]["transactionId"]
     await portal.execute("update merchant set state = 'disabled' where merchant_id = 1")
     assert (await browser.sign_in()).status_code == 303
@@ -349,7 +349,7 @@ async def test_people_of_a_disabled_merchant_sign_in_and_read(portal: WebShop, b
 
 
 async def test_signing_out_ends_the_session(ann: Browser, portal: WebShop) -> None:
-    """Signed out is signed out, also for who kept the cookie."""
+    """After signing out, the cookie is invalid, also in a copy."""
     token = ann.client.cookies[SESSION]
     answer = await ann.submit(await ann.get("/portal/payments"), "/portal/sign-out")
     assert answer.headers["location"] == "/portal/sign-in"
@@ -358,14 +358,14 @@ async def test_signing_out_ends_the_session(ann: Browser, portal: WebShop) -> No
         assert (await other.get("/portal/payments")).status_code == 303
 
 
-async def test_signing_out_needs_the_form(ann: Browser) -> None:
-    """Another site cannot sign anybody out."""
+async def test_signing_out_needs_the_form_token(ann: Browser) -> None:
+    """Another site cannot sign a user out."""
     assert (await ann.client.post("/portal/sign-out")).status_code == 403
     assert (await ann.get("/portal/payments")).status_code == 200
 
 
 async def test_sessions_end(ann: Browser, portal: WebShop) -> None:
-    """A session ends after 15 minutes without a request, and after 12 hours whatever happens."""
+    """A session ends after 15 minutes without a request, and after 12 hours in any case."""
     for column, age, status in (
         ("seen_at", "14 minutes", 200),
         ("created_at", "11 hours", 200),
@@ -377,16 +377,16 @@ async def test_sessions_end(ann: Browser, portal: WebShop) -> None:
         assert (await ann.get("/portal/payments")).status_code == status, (column, age)
 
 
-async def test_a_request_keeps_the_session_alive(ann: Browser, portal: WebShop) -> None:
-    """Each request begins the fifteen minutes anew."""
+async def test_a_request_extends_the_session(ann: Browser, portal: WebShop) -> None:
+    """Each request starts the fifteen minutes again."""
     await portal.execute("update portal_session set seen_at = now() - '10 minutes'::interval")
     await ann.get("/portal/payments")
     [row] = await portal.fetch("select now() - seen_at as idle from portal_session")
     assert row["idle"].total_seconds() < 60
 
 
-async def test_pages_read_on_connections_of_readers(portal: WebShop, database_dsn: str) -> None:
-    """While searches keep every connection of the readers a page is 503, and payments are made as ever."""
+async def test_pages_use_the_connections_of_readers(portal: WebShop, database_dsn: str) -> None:
+    """While searches use every connection of the readers, a page is 503, and payments continue."""
     readers = await Database.connect(database_dsn, schema="gateway", max_size=1)
     pools = replace(portal.gateway.pools, readers=readers)
     web = build_web(replace(portal.gateway, pools=pools), portal.simulator)
@@ -414,8 +414,8 @@ async def test_pages_read_on_connections_of_readers(portal: WebShop, database_ds
         "/portal/payments/../../docs",
     ],
 )
-def test_the_way_on_stays_in_the_portal(path: str) -> None:
-    """Signing in leads to a page of the portal, whatever the address says."""
+def test_signing_in_redirects_only_within_the_portal(path: str) -> None:
+    """Signing in redirects to a page of the portal, whatever `next_page` is."""
     assert choose_next_page(path) == "/portal/payments"
 
 
@@ -431,8 +431,8 @@ async def test_payments_are_listed_newest_first(ann: Browser, portal: WebShop) -
     assert "4024007179366348" not in page
 
 
-async def test_the_list_can_be_narrowed(ann: Browser, portal: WebShop) -> None:
-    """Status, order id and e-mail narrow the list, alone and together."""
+async def test_the_list_can_be_filtered(ann: Browser, portal: WebShop) -> None:
+    """Status, order ID and email filter the list, alone and together."""
     good = (await portal.pay(portal.payment(consumer=consumer(email="Good@x.example")))).json()["payment"]["orderId"]
     bad = (await portal.pay(portal.payment({"type": "card"} | card("decline_51")))).json()["payment"]["orderId"]
 
@@ -453,8 +453,8 @@ async def test_the_list_can_be_narrowed(ann: Browser, portal: WebShop) -> None:
     assert await shown("email=%00") == {good, bad}
 
 
-async def test_the_list_goes_on(ann: Browser, portal: WebShop) -> None:
-    """Fifty payments make a page, and every payment is on exactly one page, also when new ones come in between."""
+async def test_the_list_has_pages(ann: Browser, portal: WebShop) -> None:
+    """A page has fifty payments, and every payment is on exactly one page, even if new ones begin meanwhile."""
     orders = [(await portal.pay()).json()["payment"]["orderId"] for _ in range(53)]
     first = (await ann.get("/portal/payments?status=success")).text
     await portal.pay()
@@ -467,14 +467,14 @@ async def test_the_list_goes_on(ann: Browser, portal: WebShop) -> None:
     assert seen[0] + seen[1] == orders[::-1]
 
 
-async def test_a_made_up_place_is_the_beginning(ann: Browser) -> None:
-    """What is no place in the list leads to a page and not to an error."""
+async def test_an_invalid_cursor_is_the_start(ann: Browser) -> None:
+    """An invalid cursor shows the first page and no error."""
     for cursor in ("x", "1-2", "9-9-99999999999999999999", "-1-1-1", "99999999999999999-1-1"):
         assert (await ann.get(f"/portal/payments?cursor={cursor}")).status_code == 200, cursor
 
 
-async def test_a_payment_tells_why_it_failed(ann: Browser, portal: WebShop) -> None:
-    """The page has the facts, the code with text and advice, the acquirer's answer, and the callbacks with attempts."""
+async def test_a_payment_shows_why_it_failed(ann: Browser, portal: WebShop) -> None:
+    """The page has details, code with text and advice, the acquirer's response, and the callbacks with attempts."""
     answer = await portal.pay(portal.payment({"type": "card"} | card("decline_51"), metadata={"cart": "A-17"}))
     await attempt_all(portal)
     payment = answer.json()["payment"]
@@ -487,7 +487,7 @@ async def test_a_payment_tells_why_it_failed(ann: Browser, portal: WebShop) -> N
         "Send it again later.",
         "declined",
         "http://127.0.0.1:9/ipn",
-        "nobody listens there",
+        "no server listens at this address",
         "next attempt",
         answer.headers["x-request-id"],
         '"A-17"',
@@ -497,8 +497,8 @@ async def test_a_payment_tells_why_it_failed(ann: Browser, portal: WebShop) -> N
     assert "4000000050510009" not in page
 
 
-async def test_a_callback_that_was_given_up_is_sent_again(ann: Browser, portal: WebShop) -> None:
-    """A failed delivery has a button, which makes one more of the same event and leads back to the payment's page."""
+async def test_a_failed_callback_can_be_sent_again(ann: Browser, portal: WebShop) -> None:
+    """A failed delivery has a button that creates another delivery of the event and returns to the payment's page."""
     block = (await portal.pay()).json()["payment"]
     page = f"/portal/payments/{block['transactionId']}"
     await number_batch(portal.gateway.database)
@@ -515,8 +515,8 @@ async def test_a_callback_that_was_given_up_is_sent_again(ann: Browser, portal: 
     assert "delivery 2" in (await ann.get(page)).text
 
 
-async def test_sending_again_needs_the_form_and_the_merchant(ann: Browser, portal: WebShop) -> None:
-    """A form from elsewhere sends nothing, nor does anybody send another merchant's callbacks."""
+async def test_sending_again_needs_form_token_and_merchant(ann: Browser, portal: WebShop) -> None:
+    """A form of another site sends nothing, and no user sends another merchant's callbacks."""
     block = (
         await portal.pay(portal.payment(sku=portal.sku(siteId=str(portal.other.site_id))), key=portal.other.key)
     ).json()
@@ -529,16 +529,16 @@ async def test_sending_again_needs_the_form_and_the_merchant(ann: Browser, porta
     assert len(await portal.fetch("select from delivery")) == 1
 
 
-async def test_a_pending_payment_says_what_it_waits_for(ann: Browser, portal: WebShop) -> None:
-    """A payment that needs the cardholder says so, and shows its 3-D Secure."""
+async def test_a_pending_payment_shows_its_challenge(ann: Browser, portal: WebShop) -> None:
+    """A payment that waits for the cardholder says so, and shows its 3-D Secure."""
     answer = await portal.pay(portal.payment({"type": "card"} | card("challenge")))
     page = (await ann.get(f"/portal/payments/{answer.json()['payment']['transactionId']}")).text
     assert "The cardholder has to confirm the payment." in page
     assert "3-D Secure" in page
 
 
-async def test_merchants_see_their_own_only(ann: Browser, portal: WebShop) -> None:
-    """Nothing of another merchant is in a list, or behind an address."""
+async def test_merchants_see_only_their_own_rows(ann: Browser, portal: WebShop) -> None:
+    """No list and no URL shows anything of another merchant."""
     body = portal.payment(sku={"siteId": str(portal.other.site_id), "price": [price(5)]})
     payment = (await portal.pay(body, key=portal.other.key)).json()["payment"]
     for path in (*PAGES, f"/portal/payments?order={payment['orderId']}"):
@@ -549,23 +549,23 @@ async def test_merchants_see_their_own_only(ann: Browser, portal: WebShop) -> No
     assert (await ann.get(f"/portal/payments/{payment['transactionId']}")).status_code == 404
 
 
-async def test_no_payment_is_no_error(ann: Browser) -> None:
-    """An address that leads to no payment is answered with a page that says so."""
+async def test_an_unknown_payment_is_a_page(ann: Browser) -> None:
+    """The URL of an unknown payment gets a page that says so."""
     for transaction_id in ("0", "abc", "9" * 30, "-1", "1%00"):
         answer = await ann.get(f"/portal/payments/{transaction_id}")
         assert answer.status_code == 404, transaction_id
         assert answer.headers["content-type"].startswith("text/html")
 
 
-async def test_keys_are_shown_by_their_ends(ann: Browser, portal: WebShop) -> None:
-    """A key's last four characters are there, and no more of it."""
+async def test_keys_show_only_their_last_characters(ann: Browser, portal: WebShop) -> None:
+    """Only a key's last four characters are shown."""
     page = (await ann.get("/portal/keys")).text
     assert f"…{portal.merchant.key[-4:]}" in page
     assert portal.merchant.key[:-4] not in page
 
 
-async def test_sites_are_shown_with_their_products(ann: Browser, portal: WebShop) -> None:
-    """Each site has its id and rules, each product its prices in words."""
+async def test_sites_are_shown_with_their_skus(ann: Browser, portal: WebShop) -> None:
+    """Each site has its ID and rules, each SKU its prices as text."""
     page = (await ann.get("/portal/sites")).text
     assert str(portal.merchant.site_id) in page
     assert "19.99 USD at once, then 19.99 USD every 30 days" in page
@@ -576,7 +576,7 @@ async def test_sites_are_shown_with_their_products(ann: Browser, portal: WebShop
     await portal.put(f"/site/{portal.merchant.site_id}", {"status": True})
 
 
-async def test_what_merchants_and_customers_wrote_is_shown_and_not_run(ann: Browser, portal: WebShop) -> None:
+async def test_texts_of_others_are_escaped(ann: Browser, portal: WebShop) -> None:
     """Markup in names, addresses, titles and metadata is text on every page."""
     markup = "<script>alert(1)</script>"
     body = portal.payment(
@@ -593,8 +593,8 @@ async def test_what_merchants_and_customers_wrote_is_shown_and_not_run(ann: Brow
     assert "<script" not in searched.text
 
 
-async def test_pages_are_closed_to_others(ann: Browser) -> None:
-    """No page is kept, framed, scripted, or tells where its reader came from."""
+async def test_pages_cannot_be_framed_or_stored(ann: Browser) -> None:
+    """No page is stored, framed, runs scripts, or reveals its URL to other sites."""
     for path in (*PAGES, "/portal/sign-in", "/portal/nowhere", "/portal/payments/1"):
         answer = await ann.get(path)
         policy = answer.headers["content-security-policy"]
@@ -608,12 +608,12 @@ async def test_pages_are_closed_to_others(ann: Browser) -> None:
         assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", answer.text)
 
 
-async def test_a_large_form_is_refused(browser: Browser) -> None:
+async def test_a_large_form_is_rejected(browser: Browser) -> None:
     """A form of more than 16 KiB is not read."""
     assert (await browser.client.post("/portal/sign-in", data={"email": "x" * 17_000})).status_code == 413
 
 
-async def test_the_portal_is_there_in_live(opened: OpenShop) -> None:
+async def test_live_has_the_portal(opened: OpenShop) -> None:
     """Live has the portal, without the word stage on it."""
     live = await opened(environment="live")
     page = (await live.client.get("/portal/sign-in")).text

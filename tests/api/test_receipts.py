@@ -1,4 +1,4 @@
-"""`emailOptions`: a letter for a payment that was taken, when one was asked for, and never otherwise."""
+"""`emailOptions`: a letter for a payment that was taken, when one was requested, and never otherwise."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ async def test_payments_see_a_change_at_once(refusing_shop: WebShop) -> None:
     assert (await shop.pay(body)).json()["payment"]["descriptor"] == "BEFORE"
     await shop.put(f"/site/{site['id']}", {"status": False})
     refused = await shop.pay(body)
-    assert (refused.status_code, refused.json()["errors"]) == (400, {"sku.siteId": ["is switched off"]})
+    assert (refused.status_code, refused.json()["errors"]) == (400, {"sku.siteId": ["is disabled"]})
     await shop.put(f"/site/{site['id']}", {"status": True, "descriptor": "AFTER"})
     assert (await shop.pay(body)).json()["payment"]["descriptor"] == "AFTER"
 

@@ -165,7 +165,7 @@ async def test_a_token_of_a_stored_card(shop: WebShop) -> None:
     before = await shop.count_rows()
     again = await shop.pay(shop.payment(source))
     errors = await expect_refusal(shop, again, "paymentSource.token", stored=before)
-    assert errors["paymentSource.token"] == ["was used already; tokenize the card again"]
+    assert errors["paymentSource.token"] == ["is already used; tokenize the card again"]
 
 
 async def test_spellings_of_a_stored_card(shop: WebShop) -> None:

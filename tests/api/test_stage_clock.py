@@ -24,7 +24,7 @@ from tests.support.webshop import (
     price,
 )
 
-from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
+from tollhouse.composition.loops import READ_OFFSETS_INTERVAL_SECONDS, build_loops, build_web_loops
 from tollhouse.composition.web import build_web
 from tollhouse.ipn.delivery.schedule import HORIZON, JITTER, RETRY_INTERVALS
 from tollhouse.vault.keys import FileKeyProvider
@@ -138,7 +138,7 @@ async def test_a_token_and_a_page_run_out(shop: WebShop) -> None:
 
 
 async def make_payment_page(shop: WebShop, *, ttl: str) -> str:
-    """Make a payment page and return its path."""
+    """Create a payment page and return its path."""
     sku = shop.sku(url={"ipnUrl": DEAF, "redirectUrl": REDIRECT_URL})
     body = {"sku": sku, "consumer": consumer(), "ttl": ttl}
     answer = await shop.post("/paymentPage", body)
@@ -271,7 +271,7 @@ async def test_others_know_when_it_answers(opened: OpenShop) -> None:
     here, there = await opened(keys=KEYS), await opened(keys=KEYS)
     stop = asyncio.Event()
     reading = asyncio.create_task(run_loops(build_web_loops(there.gateway, stop), stop))
-    web = build_web(here.gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
+    web = build_web(here.gateway, others_learn_seconds=2 * READ_OFFSETS_INTERVAL_SECONDS)
     try:
         async with open_client(web) as client:
             answer = await client.post(PATH, json={"advance": "30d"}, headers={"Authorization": here.merchant.key})

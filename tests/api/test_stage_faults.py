@@ -79,7 +79,7 @@ async def test_a_doubled_and_a_late_message(world: WebShop) -> None:
 
 
 async def test_what_does_not_fit_passes(world: WebShop) -> None:
-    """A fault meets its card and its amount only, as often as it was asked for, and comes before the card's own."""
+    """A fault meets its card and its amount only, as often as it was requested, and comes before the card's own."""
     number = number_of("mastercard")
     waiting = await ask(world, "dropAfter", card=f"{number[:4]} {number[4:10]}-{number[10:]}", amount=12.5, calls=2)
     assert waiting == [

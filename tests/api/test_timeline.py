@@ -58,7 +58,7 @@ async def test_an_approved_payment(shop: WebShop) -> None:
         "callback",
         "callback",
     ]
-    assert entries[0]["text"] == "A sale of 19.99 USD was asked for"
+    assert entries[0]["text"] == "A sale of 19.99 USD was requested"
     assert entries[0]["facts"]["requestId"] == "first"
     assert entries[3]["facts"]["state"] == "approved"
     assert entries[3]["facts"]["approvalCode"]
@@ -82,7 +82,7 @@ async def test_a_payment_that_reached_nobody(shop: WebShop) -> None:
     await shop.execute("update closed_attempt set response_code = null")
     entries = await read(shop, answer.json()["payment"]["transactionId"])
     told = [entry["text"] for entry in entries if entry["kind"] == "acquirer"]
-    assert told == ["Acquirer simulated is asked", "Acquirer simulated was not reached"]
+    assert told == ["Acquirer simulated gets the request", "Acquirer simulated was not reached"]
 
 
 async def test_a_payment_that_a_rule_refused(shop: WebShop) -> None:
@@ -120,10 +120,12 @@ async def test_a_soft_decline_comes_before_its_challenge(world: World, *, browse
     await world.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
     path = f"/payment/{answer.json['payment']['transactionId']}/timeline"
     texts = [entry["text"] for entry in (await world.get(path, Authorization=world.api_key)).json["data"]]
-    declined = texts.index("The acquirer declined until the cardholder is authenticated")
-    assert texts.index("Acquirer simulated is asked") < declined < texts.index("Authentication begins")
-    assert declined < texts.index("The Directory is asked (AReq)") < texts.index("It is settled: success")
-    assert texts.count("The acquirer declined until the cardholder is authenticated") == 1
+    declined = texts.index("The acquirer requires authentication of the cardholder")
+    assert texts.index("Acquirer simulated gets the request") < declined < texts.index("Authentication begins")
+    assert (
+        declined < texts.index("The Directory Server gets the request (AReq)") < texts.index("It is finished: success")
+    )
+    assert texts.count("The acquirer requires authentication of the cardholder") == 1
     assert not [text for text in texts if text.endswith("answered: declined")]
 
 
@@ -138,8 +140,8 @@ async def test_a_challenged_payment(world: World) -> None:
     texts = [entry["text"] for entry in entries if entry["kind"] == "3ds"]
     assert texts == [
         "Authentication begins",
-        "The Directory is asked (AReq)",
-        "The Directory answered: a challenge (ARes)",
+        "The Directory Server gets the request (AReq)",
+        "The Directory Server responded: a challenge (ARes)",
         "Authentication passed (RReq)",
     ]
     [result] = [entry for entry in entries if entry["text"] == texts[-1]]
@@ -182,7 +184,7 @@ async def test_a_renewal_says_what_it_renews(shop: WebShop) -> None:
         [subscriber.subscription_id, "1", "1"],
         [subscriber.subscription_id, "1", "2"],
     ]
-    assert "try 2" in told[1]["text"]
+    assert "attempt 2" in told[1]["text"]
     [plain, *_] = await read(shop, subscriber.answer["payment"]["transactionId"])
     assert "subscriptionId" not in plain["facts"]
 

@@ -120,7 +120,7 @@ async def test_expired_cards_in_live(opened: OpenShop) -> None:
     await expect_refusal(live, answer, "expirationYear")
     assert (await live.tokenize(card(expirationMonth=this[0], expirationYear=this[1]))).status_code == 201
     answer = await live.pay(live.payment({"type": "card"} | card(expirationMonth=past[0], expirationYear=past[1])))
-    assert answer.json()["errors"]["paymentSource.expirationYear"] == ["is past: the card has expired"]
+    assert answer.json()["errors"]["paymentSource.expirationYear"] == ["is past; use another card"]
 
 
 async def test_used_tokens(shop: WebShop) -> None:
@@ -131,7 +131,7 @@ async def test_used_tokens(shop: WebShop) -> None:
         stored = await shop.count_rows()
         answer = await shop.pay(shop.payment(source))
         errors = await expect_refusal(shop, answer, "paymentSource.token", stored=stored)
-        assert errors["paymentSource.token"] == ["was used already; tokenize the card again"]
+        assert errors["paymentSource.token"] == ["is already used; tokenize the card again"]
 
 
 async def test_expired_tokens(shop: WebShop) -> None:

@@ -45,7 +45,7 @@ def test_callbacks_appear_by_themselves(gateway: RunningGateway, page: Page) -> 
     first = pay(gateway, 71.01)
     callback = page.locator("details", has_text=f"order {first['orderId']}")
     callback.locator("summary").click()
-    expect(callback).to_contain_text("both signatures are right")
+    expect(callback).to_contain_text("both signatures are valid")
     expect(callback).to_contain_text("x-signature")
     second = pay(gateway, 72.02)
     expect(page.locator("details", has_text=f"order {second['orderId']}")).to_contain_text("72.02 USD")

@@ -98,7 +98,7 @@ def test_a_card(page: Page, url: str, shop: MerchantSite, listener: Listener) ->
     page.go_back()
     page.reload()
     page.goto(url)
-    expect(page.locator("h1")).to_have_text("This is paid")
+    expect(page.locator("h1")).to_have_text("Payment complete")
     page.get_by_role("link", name="Back to the shop").click()
     assert come_back(page, shop) == query
 
@@ -205,7 +205,7 @@ def test_the_keyboard_alone(page: Page, url: str, shop: MerchantSite) -> None:
         page.keyboard.press("Enter")
         if card != APPROVED:
             expect(number).to_have_attribute("aria-invalid", "true")
-            expect(page.locator("#number-note")).to_contain_text("check its digits")
+            expect(page.locator("#number-note")).to_contain_text("Check its digits")
     assert come_back(page, shop)["is_approved"] == "1"
 
 

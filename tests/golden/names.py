@@ -35,6 +35,7 @@ PLACES = (
 MEASURED = (
     ("duration", re.compile(r'("ahead":\s?")(P\d{3,}D[^"]*)')),
     ("days", re.compile(r"(, )(\d{3,})(?= days ahead of the real time)")),
+    ("day", re.compile(r"(<dt>Date</dt><dd>)([A-Z][a-z]+ \d{1,2}, \d{4})(?=</dd>)")),
     ("tag", re.compile(r'(data-tag="&#34;)([0-9a-f]{16})(?=&#34;")')),
     ("tag", re.compile(r'^(etag: ")([0-9a-f]{16})(?="$)')),
     ("seconds", re.compile(r'("advanced":\s?"P\d+D)(T\d+S)?(?=")')),

@@ -121,7 +121,7 @@ class ScriptedAcquirer:
             return NotSent("connection refused")
         if plan.late:
             self.underway[reference] = outcome
-            return Unknown("no answer in time")
+            return Unknown("no response in time")
         if plan.lost == "request":
             return Unknown("connection reset")
         booked = self.books.setdefault(reference, outcome)
@@ -160,7 +160,7 @@ class ScriptedAcquirer:
         self.disputes_asked.append(query)
         await asyncio.sleep(0)
         if not self.tells_disputes:
-            return Unknown("no answer in time")
+            return Unknown("no response in time")
         ordered = sorted(self.disputes, key=lambda each: (each.due_at, each.dispute_id))
         first = next((at + 1 for at, each in enumerate(ordered) if each.dispute_id == query.after), 0)
         due = [

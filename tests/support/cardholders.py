@@ -27,7 +27,7 @@ from tollhouse.composition.web import build_web
 from tollhouse.payments.model import Payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.simulator.host import InProcessTransport, Simulator
-from tollhouse.stage.demo import MERCHANT_ID, SITE_ID, ensure_demo, read_or_draw_demo
+from tollhouse.stage.demo import MERCHANT_ID, SITE_ID, ensure_demo, load_or_create_demo
 from tollhouse.storage.database import Database
 from tollhouse.threeds.model import Authentication
 from tollhouse.threeds.store import select_newest
@@ -290,7 +290,7 @@ async def open_world(
 
 
 async def _make_merchant(gateway: Gateway, base_url: str) -> str:
-    demo = read_or_draw_demo(Path("/nonexistent"), base_url=base_url)
+    demo = load_or_create_demo(Path("/nonexistent"), base_url=base_url)
     await ensure_demo(
         gateway.database,
         demo,

@@ -221,7 +221,7 @@ class PhpClient:
     # Subscriptions
 
     async def get_subscription(self, subscription_id: Any) -> dict[str, Any]:
-        """Look a subscription up."""
+        """Get a subscription."""
         return read(await self.call("GET", _subscription(subscription_id), id_header=UPPER), SUBSCRIPTION)
 
     async def change_subscription(self, subscription_id: Any, price: list[Any] | None = None) -> dict[str, Any]:
@@ -235,7 +235,7 @@ class PhpClient:
         return read(await self.call("PUT", path, optional or None, id_header=LOWER), SUBSCRIPTION)
 
     async def recover_subscription(self, subscription_id: Any) -> dict[str, Any]:
-        """Take a cancellation back."""
+        """Undo a cancellation."""
         path = f"{_subscription(subscription_id)}/recover"
         return read(await self.call("PUT", path, id_header=UPPER), SUBSCRIPTION)
 
@@ -262,11 +262,11 @@ class PhpClient:
         return read(await self.call("POST", "/site", body, id_header=LOWER), SITE)
 
     async def get_site(self, site_id: Any) -> dict[str, Any]:
-        """Look a site up."""
+        """Get a site."""
         return read(await self.call("GET", f"/site/{value_object(site_id, 1, 36)}", id_header=UPPER), SITE)
 
     async def update_site(self, site_id: Any, **changes: Any) -> dict[str, Any]:
-        """Change a site."""
+        """Update a site."""
         path = f"/site/{value_object(site_id, 1, 36)}"
         return read(await self.call("PUT", path, changes or None, id_header=UPPER), SITE)
 
@@ -276,13 +276,13 @@ class PhpClient:
         return read_product(await self.call("POST", "/sku", body, id_header=LOWER))
 
     async def get_product(self, name: Any) -> dict[str, Any]:
-        """Look a product up."""
+        """Get a SKU."""
         return read_product(await self.call("GET", f"/sku/{value_object(name, 5, 36)}", id_header=UPPER))
 
     async def update_product(
         self, name: Any, *, site_id: Any, title: str, type_: str, **optional: Any
     ) -> dict[str, Any]:
-        """Change a product; site, title and type are always sent."""
+        """Update a SKU; site, title and type are always sent."""
         body = {"siteId": value_object(site_id, 5, 36), "title": title, "type": type_} | optional
         return read_product(await self.call("PUT", f"/sku/{value_object(name, 5, 36)}", body, id_header=UPPER))
 
@@ -294,7 +294,7 @@ class PhpClient:
         return read_consumer(await self.call("POST", "/consumer", body, id_header=LOWER))
 
     async def get_consumer(self, consumer_id: Any) -> dict[str, Any]:
-        """Look a consumer up."""
+        """Get a consumer."""
         return read_consumer(await self.call("GET", f"/consumer/{value_object(consumer_id, 1, 36)}", id_header=UPPER))
 
     async def change_consumer_group(self, consumer_id: Any, group_id: str | None = None) -> dict[str, Any]:
@@ -319,7 +319,7 @@ class PhpClient:
     # Test payment data
 
     async def create_test_payment_data(self, *, type_: str, **optional: Any) -> dict[str, Any]:
-        """Make a test card."""
+        """Create a test card."""
         body = {"type": type_} | optional
         return read(await self.call("POST", "/testPaymentData", body, id_header=LOWER), TEST_DATA)
 
@@ -330,7 +330,7 @@ class PhpClient:
         return [read(one, TEST_DATA) for one in listed], read(answer.get("meta"), PAGE)
 
     async def get_test_payment_data_by_id(self, data_id: Any) -> dict[str, Any]:
-        """Look a test card up."""
+        """Get a test card."""
         return read(await self.call("GET", _test_data(data_id)), TEST_DATA)
 
     async def delete_test_payment_data_by_id(self, data_id: Any) -> None:

@@ -220,7 +220,7 @@ class Town:
             await self.recover(billing, subscription_id)
 
     async def recover(self, billing: Billing, subscription_id: int) -> None:
-        """Take a cancellation back, if there is one. What fell due after the end is not made up for."""
+        """Undo a cancellation, if there is one. What fell due after the end is not made up for."""
         before = (await billing.case(subscription_id)).subscription
         after = await recover(billing.biller, (MERCHANT, subscription_id), request_id="r")
         if not before.state.is_running:

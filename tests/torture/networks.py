@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 from tests.support.processes import Node, build_node, build_node_environment, find_free_port
 
-from tollhouse.stage.demo import Demo, ensure_demo, read_or_draw_demo
+from tollhouse.stage.demo import Demo, ensure_demo, load_or_create_demo
 from tollhouse.storage.database import Database
 from tollhouse.vault.keys import FileKeyProvider
 from tollhouse.vault.vault import Vault
@@ -185,7 +185,7 @@ async def open_deployment(dsn: str, directory: Path) -> AsyncIterator[NetworkedD
 
 async def _make_demo(dsn: str, directory: Path, url: str) -> Demo:
     vault = Vault(FileKeyProvider.open(directory / "keys.json"))
-    demo = read_or_draw_demo(directory / "demo.json", base_url=url)
+    demo = load_or_create_demo(directory / "demo.json", base_url=url)
     database = await Database.connect(dsn, schema="gateway")
     await ensure_demo(
         database,

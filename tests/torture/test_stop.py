@@ -75,7 +75,7 @@ def test_strangers_read_no_numbers(database_dsn: str, data_directory: Path) -> N
         assert read(f"{serve.url}/healthz") == (200, {"status": "ok"})
         assert [get(f"{serve.url}/{path}")[0] for path in ("readyz", "healthz/../readyz", "nowhere")] == [404] * 3
         status, refusal = read(f"{serve.url}/metrics")
-        assert (status, refusal["message"]) == (404, "There is no such path.")
+        assert (status, refusal["message"]) == (404, "Path not found. Check the URL.")
         assert read(f"{serve.health_url}/healthz") == (200, {"status": "ok"})
         assert get(f"{serve.health_url}/payment/1")[0] == 404
         assert b"tollhouse_loop_completed_timestamp_seconds{" in get(f"{serve.health_url}/metrics")[1]
@@ -129,7 +129,7 @@ async def test_a_worker_with_a_backlog_stops(database_dsn: str, data_directory: 
             work.terminate()
         log = work.log_lines
         cut_off = {name for line in log if line["event"] == "loops.cut_off" for name in line["loops"]}
-        assert cut_off == {"take in disputes"}, "the others have leases, which they give back in time"
+        assert cut_off == {"import disputes"}, "the others have leases, which they give back in time"
         assert not [line for line in log if line["level"] == "error"]
     finally:
         hanging.close()

@@ -181,6 +181,14 @@ def test_the_walk_names_what_is_there(page: str, heading: str, least: int) -> No
     assert not sorted(dotted for dotted in names if not is_there(dotted))
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/how-to/add-*.md")), ids=lambda page: page.stem)
+def test_contributor_pages_name_existing_files(page: Path) -> None:
+    """Each file that a page for contributors names exists, at the root or in the package."""
+    named = set(re.findall(r"`([\w/.]+/[\w.]+\.(?:py|sql|list))`", page.read_text()))
+    assert named
+    assert not sorted(file for file in named if not (ROOT / file).exists() and not (SOURCE / file).exists())
+
+
 def is_there(dotted: str) -> bool:
     """Tell whether a function or a method exists under `package.module.name`, however deep the package is."""
     found: object = tollhouse

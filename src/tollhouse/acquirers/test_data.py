@@ -129,7 +129,7 @@ class TestDataClient:
         """Delete one record."""
         found = await self._ask(_deleted, "delete", merchant_id, id=data_id)
         if not found.is_deleted:
-            raise NotFound("There is no such test payment data.")
+            raise NotFound("Test payment data not found.")
 
     async def _ask(self, decoder: msgspec.json.Decoder[Found], verb: str, merchant_id: int, **message: object) -> Found:
         body = _encode({"merchantId": merchant_id, **message})
@@ -142,10 +142,10 @@ class TestDataClient:
             )
             return decoder.decode(answer)
         except (RequestNotSent, NoResponse, *UNREADABLE) as error:
-            raise Unavailable("The simulator did not answer.") from error
+            raise Unavailable("The simulator did not respond. Try again.") from error
 
 
 def _expect(found: _One) -> TestPaymentData:
     if found.data is None:
-        raise NotFound("There is no such test payment data.")
+        raise NotFound("Test payment data not found.")
     return found.data

@@ -1,1 +1,1 @@
-"""The merchants' JSON API. Speaks HTTP; holds no rules."""
+"""The merchants' JSON API: HTTP handlers and request models, without business rules."""

@@ -1,4 +1,4 @@
-"""`/transaction/{transactionId}/ipn`, `/order/{orderId}/ipn` and `/events`: callbacks read back and sent again."""
+"""`/transaction/{transactionId}/ipn`, `/order/{orderId}/ipn` and `/events`: get callbacks and send them again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tollhouse.wire.callbacks import (
 )
 from tollhouse.wire.render import render, render_date, render_json
 
-NO_CALLBACK = "There is no callback of it yet."
+NO_CALLBACK = "The transaction has no callback yet. Try again later."
 
 #: For the first attempt of a resend.
 MAX_WAIT_SECONDS = 5.0
@@ -50,34 +50,34 @@ MAX_EVENTS = 100
 
 
 class ResendRequest(Body):
-    """Where to send a callback again."""
+    """A request to send a callback again."""
 
-    url: Url | None = Field(None, description="By default the payment's own `url.ipnUrl`.")
+    url: Url | None = Field(None, description="The URL; by default the payment's `url.ipnUrl`.")
 
 
 class ResendEventsRequest(Body):
-    """Which callbacks to send again; what is left out narrows nothing."""
+    """The callbacks to send again; an absent field is no condition."""
 
-    after: int | None = Field(None, ge=0, le=MAX_ID, description="Events after this number; `after` of the answer.")
+    after: int | None = Field(None, ge=0, le=MAX_ID, description="Events after this number; `after` of the response.")
     until: int | None = Field(None, ge=0, le=MAX_ID, description="Events up to this number.")
     since: Moment | None = Field(None, alias="from", description="Events of that time or later, by `createdAt`.")
     before: Moment | None = Field(None, alias="to", description="Events before that time.")
     endpoint: Url | None = Field(None, description="Callbacks to the scheme, host and port of this URL.")
-    onlyFailed: bool = Field(True, description="Leave out what was acknowledged.")
+    onlyFailed: bool = Field(True, description="Leave out acknowledged callbacks.")
 
-    #: Without them, and with a misspelling, the call would send more than was meant.
+    #: Without them, or with a misspelled one, the call would send more than intended.
     decisive = frozenset({"after", "until", "from", "to", "endpoint"})
 
 
 class EventQuery(Body):
-    """Which events to read."""
+    """The events to list."""
 
     after: int = Field(0, ge=0, le=MAX_ID, description="The number of the last event that you have.")
-    limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="How many at most.")
+    limit: int = Field(DEFAULT_EVENTS, ge=1, le=MAX_EVENTS, description="The maximum number of entries.")
 
 
 class CallbackCalls(Calls):
-    """Callbacks: read and send again. `readers` are the connections of calls that only read."""
+    """Callbacks: get and send again. `readers` are the connections of calls that only read."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class CallbackCalls(Calls):
         self._gate = gate
         self._context = context
 
-    @call("GET /transaction/{transactionId}/ipn", "Look up the callback of a transaction", answer=IpnRecordAnswer)
+    @call("GET /transaction/{transactionId}/ipn", "Get the callback of a transaction", answer=IpnRecordAnswer)
     async def get_transaction_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callback of a transaction."""
         merchant = await self._gate.access(request)
@@ -109,7 +109,7 @@ class CallbackCalls(Calls):
             raise NotFound(NO_CALLBACK)
         return Response(render(build_record(record)))
 
-    @call("GET /order/{orderId}/ipn", "Look up the callbacks of an order", answer=OrderIpnAnswer)
+    @call("GET /order/{orderId}/ipn", "Get the callbacks of an order", answer=OrderIpnAnswer)
     async def get_order_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
         merchant = await self._gate.access(request)
@@ -130,10 +130,10 @@ class CallbackCalls(Calls):
         takes_request_id=True,
     )
     async def post_transaction_ipn(self, request: Request) -> Response:
-        """Send the callback of a transaction again, to this URL or its own, and return how the first attempt went.
+        """Send the callback of a transaction again, to this URL or its own, and return the first attempt.
 
-        It is repeated by the usual schedule until it is acknowledged. When no attempt has ended in 5 seconds, or your
-        server fails and is left alone for a while, `attemptNumber` is 0. While the transaction is not final the answer
+        It is retried by the usual schedule until it is acknowledged. If no attempt has ended in 5 seconds, or your
+        server is paused because it fails, `attemptNumber` is 0. While the transaction is pending, the response
         is 409.
         """
         asked = await read_creation(
@@ -162,17 +162,17 @@ class CallbackCalls(Calls):
 
     @call(
         "POST /events/resend",
-        "Send many callbacks again",
+        "Send callbacks again",
         Purpose.SETS_UP,
         ResendEventsRequest,
         ResentAnswer,
         takes_request_id=True,
     )
     async def post_events_resend(self, request: Request) -> Response:
-        """Send the callbacks of a range of events again, to the same URLs, and tell how far it got.
+        """Send the callbacks of a range of events again, to the same URLs.
 
-        One call looks at 5000 events and sends 100 again at most; while `hasMore`, ask again with the `after` of the
-        answer and another X-Request-ID. What is still on its way is left out. Events of one payment keep their order.
+        One call reads at most 5000 events and sends 100 again. While `hasMore`, call again with the `after` of the
+        response and another X-Request-ID. Deliveries in progress are left out. Events of one payment keep their order.
         """
         asked = await read_creation(
             self._gate,
@@ -196,11 +196,11 @@ class CallbackCalls(Calls):
         )
         return answer_reply(reply)
 
-    @call("GET /events", "Read events again", query=EventQuery, answer=EventListAnswer)
+    @call("GET /events", "List events", query=EventQuery, answer=EventListAnswer)
     async def list_events(self, request: Request) -> Response:
-        """Return your events after a number, in their order and without a gap: what callbacks told, or would tell.
+        """Return your events after a number, in their order and without a gap, as in their callbacks.
 
-        Ask again with the `after` of the answer for what comes next.
+        Call again with the `after` of the response for the next events.
         """
         asked = await read_query(self._gate, request, EventQuery)
         after, limit = asked.body.after, asked.body.limit
@@ -214,9 +214,9 @@ class CallbackCalls(Calls):
 
 
 async def _wait_for_attempt(database: Database, merchant_id: int, key: DeliveryKey, *, seconds: float) -> Record:
-    """Return a delivery with its first attempt, or without one when none was made in time.
+    """Return a delivery with its first attempt, or without one if none was made in time.
 
-    Nobody waits for an endpoint that fails and is left alone for a while.
+    A paused endpoint is not waited for.
     """
     record, is_paused = await _read_attempt(database, merchant_id, key)
     for pause in growing_pauses(seconds):
@@ -242,7 +242,7 @@ def show_resent(resent: Resent) -> bytes:
 
 
 def build_record(record: Record) -> IpnRecordAnswer:
-    """Say it in the words of the wire."""
+    """Build the model of the response."""
     return IpnRecordAnswer(
         url=record.url,
         request=record.body.decode(),
@@ -262,7 +262,7 @@ def build_record(record: Record) -> IpnRecordAnswer:
 
 
 def build_event(entry: EventEntry) -> EventAnswer:
-    """Say it in the words of the wire; the body is the very text that is posted."""
+    """Build the model of the response; the body is exactly the posted text."""
     return EventAnswer(
         id=f"evt_{entry.event_id}",
         sequence=entry.sequence,

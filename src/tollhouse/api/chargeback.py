@@ -14,7 +14,7 @@ from tollhouse.wire.answers import RepaidLinkAnswer
 
 
 class ChargebackCalls(Calls):
-    """Links to repay charge-backs."""
+    """Links to repay chargebacks."""
 
     def __init__(self, links: LinkDependencies, gate: RequestAuthenticator) -> None:
         self._links = links
@@ -22,15 +22,15 @@ class ChargebackCalls(Calls):
 
     @call(
         "GET /chargeback/{chargebackId}/repaidLink",
-        "Get a link to repay a charge-back",
+        "Create a link to repay a chargeback",
         Purpose.SELLS,
         answer=RepaidLinkAnswer,
     )
     async def get_repaid_link(self, request: Request) -> Response:
-        """Return the address of a page on which your customer pays again exactly what was charged back.
+        """Return the URL of a page on which your consumer pays the charged-back amount again.
 
-        It is paid once at the most and keeps its address: ask as often as you like. One that ran out is good for
-        another 30 days. Once it was paid, `url` is empty and `code` is 1.
+        It can be paid once and keeps its URL; repeated calls return the same one. An expired page is renewed for
+        another 30 days. After it is paid, `url` is empty and `code` is 1.
         """
         merchant = await self._gate.access(request)
         body = await find_repaid_link(

@@ -1,4 +1,4 @@
-"""`GET /codes`: the table of payment codes, the same for everybody, and so without a key."""
+"""`GET /codes`: the table of payment codes, which needs no API key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANY_BRAND = "any"
 
 
 class CodeCalls(Calls):
-    """The table of payment codes. It is rendered once, because it changes with the program only."""
+    """The table of payment codes, rendered once, because it changes only with the program."""
 
     def __init__(self) -> None:
         self._content = render(build_codes())
@@ -33,7 +33,7 @@ class CodeCalls(Calls):
     async def list_codes(self, request: Request) -> Response:
         """Return every payment code with its text, decline category and retry advice. No key is needed.
 
-        The answer has an `ETag`, and one hour may pass before it is asked for again.
+        The response has an `ETag` and may be cached for an hour.
         """
         if request.headers.get("if-none-match") == self._headers["ETag"]:
             return Response(b"", 304, headers=self._headers)
@@ -41,7 +41,7 @@ class CodeCalls(Calls):
 
 
 def build_codes() -> CodeListAnswer:
-    """Put the answer together."""
+    """Build the response."""
     table = get_edition()
     return CodeListAnswer(
         edition=table.name, date=table.date, source=table.source, data=[build_code(row) for row in list_rows()]
@@ -49,7 +49,7 @@ def build_codes() -> CodeListAnswer:
 
 
 def build_code(row: CodeRow) -> CodeAnswer:
-    """Say it in the words of the wire."""
+    """Build the model of the response."""
     return CodeAnswer(
         code=row.code.code,
         brand=row.brand or ANY_BRAND,

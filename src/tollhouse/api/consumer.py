@@ -25,7 +25,7 @@ from tollhouse.vault.vault import Vault
 from tollhouse.wire.render import build_timestamp, render
 from tollhouse.wire.resources import ConsumerAnswer
 
-MISSING = "There is no such consumer."
+MISSING = "Consumer not found."
 
 #: What a profile may say that an answer shows.
 SHOWN = frozenset(ConsumerAnswer.model_fields) - {"id", "externalId", "groupId", "blocked", "createdAt", "updatedAt"}
@@ -37,7 +37,7 @@ GroupId = Annotated[
 
 
 class ConsumerChangeRequest(Body):
-    """What is to be changed of a consumer; what is left out, null or empty stays."""
+    """Changes of a consumer; absent, null and empty fields are unchanged."""
 
     username: TypedText | None = None
     email: TypedText | None = Field(
@@ -45,39 +45,41 @@ class ConsumerChangeRequest(Body):
     )
     firstName: TypedText | None = None
     lastName: TypedText | None = None
-    birthday: Day = Field(None, description="`YYYY-MM-DD`; `0000-00-00` is none.")
+    birthday: Day = Field(None, description="`YYYY-MM-DD`; `0000-00-00` means no date.")
     country: Country | None = Field(
-        None, description="ISO 3166-1, three letters. Two letters and lower case are taken too."
+        None, description="The ISO 3166-1 code, three letters. Two letters and lower case are accepted too."
     )
     groupId: GroupId | None = Field(
-        None, description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert. Payments of group 2 are refused."
+        None, description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert. Payments of group 2 are blocked."
     )
 
     def to_change(self) -> ConsumerChange:
-        """Return what is given, in the words of the house."""
+        """Return the given fields in the terms of the domain."""
         profile = self.model_dump(exclude_none=True, exclude={"groupId", "externalId"})
         return ConsumerChange(Group(int(self.groupId)) if self.groupId else None, profile)
 
 
 class ConsumerRequest(ConsumerChangeRequest):
-    """A consumer to be made, or to be described anew."""
+    """A consumer to create or update."""
 
-    externalId: str = Field(min_length=3, max_length=255, description="Your own id.", examples=["user-00123"])
+    externalId: str = Field(min_length=3, max_length=255, description="Your own ID.", examples=["user-00123"])
 
 
 class ConsumerCalls(Calls):
-    """Consumers: create, get and change."""
+    """Consumers: create, get and update."""
 
     def __init__(self, database: Database, vault: Vault, gate: RequestAuthenticator) -> None:
         self._database = database
         self._vault = vault
         self._gate = gate
 
-    @call("POST /consumer", "Make a consumer", Purpose.SETS_UP, ConsumerRequest, ConsumerAnswer, takes_request_id=True)
+    @call(
+        "POST /consumer", "Create a consumer", Purpose.SETS_UP, ConsumerRequest, ConsumerAnswer, takes_request_id=True
+    )
     async def post_consumer(self, request: Request) -> Response:
-        """Make a consumer, or find the one with this `externalId` and describe it anew by the fields that are sent.
+        """Create a consumer, or update the one with this `externalId` with the fields that are sent.
 
-        A consumer that a payment made is found likewise. The group of one that is known stays: change it with PUT.
+        Consumers created by payments are found too. The group of a known consumer is unchanged: update it with PUT.
         """
         asked = await read_creation(
             self._gate, request, ConsumerRequest, operation="consumer", digest=self._vault.digest
@@ -96,15 +98,15 @@ class ConsumerCalls(Calls):
         )
         return answer_reply(reply)
 
-    @call("GET /consumer/{consumerId}", "Look a consumer up", answer=ConsumerAnswer)
+    @call("GET /consumer/{consumerId}", "Get a consumer", answer=ConsumerAnswer)
     async def get_consumer(self, request: Request) -> Response:
-        """Return a consumer by the gateway's id."""
+        """Return a consumer by the gateway's ID."""
         merchant = await self._gate.access(request)
         return _answer(await find_consumer(self._database, merchant.merchant_id, request.path_parameters["consumerId"]))
 
-    @call("PUT /consumer/{consumerId}", "Change a consumer", Purpose.SETS_UP, ConsumerChangeRequest, ConsumerAnswer)
+    @call("PUT /consumer/{consumerId}", "Update a consumer", Purpose.SETS_UP, ConsumerChangeRequest, ConsumerAnswer)
     async def put_consumer(self, request: Request) -> Response:
-        """Change the group and whatever else is sent. It holds for the next payment, on every node."""
+        """Change the fields that are sent. The next payment uses them, on every node."""
         asked = await read_request(self._gate, request, ConsumerChangeRequest)
         change = asked.body.to_change()
         if change == ConsumerChange():
@@ -139,7 +141,7 @@ def _answer(entry: ConsumerEntry | None) -> Response:
 
 
 def show_consumer(entry: ConsumerEntry) -> bytes:
-    """Write a consumer as its merchant sees it."""
+    """Render a consumer for its merchant."""
     consumer = entry.consumer
     known: dict[str, Any] = {name: value for name, value in consumer.profile.items() if name in SHOWN}
     return render(

@@ -1,4 +1,4 @@
-"""`GET /feed/transactions`: every transaction, newest first, by what a merchant knows of it (behaviour, section 3)."""
+"""`GET /feed/transactions`: list transactions, newest first, with filters (behaviour, section 3)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ DEFAULT_LIMIT = 50
 MOST = 100
 
 _UNIX = re.compile(r"[0-9]{1,10}")
-#: A plus sign that nobody encoded has become a space.
+#: An unencoded plus sign has become a space.
 _ZONE_AFTER_SPACE = re.compile(r" (\d\d:?\d\d)$")
 
 
 def _read_moment(value: object) -> datetime:
-    """Read Unix seconds, or a date or moment of ISO 8601; in UTC where no zone is given."""
+    """Parse Unix seconds, or a date or time of ISO 8601, which is in UTC without a zone."""
     text = str(value)
     try:
         if _UNIX.fullmatch(text):
@@ -40,13 +40,13 @@ def _read_moment(value: object) -> datetime:
         moment = datetime.fromisoformat(_ZONE_AFTER_SPACE.sub(r"+\1", text))
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise ValueError("must be Unix seconds, or a date or moment of ISO 8601") from None
+        raise ValueError("must be Unix seconds, or a date or time of ISO 8601") from None
     return min(max(moment, EARLIEST), LATEST)
 
 
 def _check_number(text: str) -> str:
     if parse_id(text) is None:
-        raise ValueError("is not an id")
+        raise ValueError("is not an ID")
     return text
 
 
@@ -55,16 +55,16 @@ Moment = Annotated[datetime, BeforeValidator(_read_moment, json_schema_input_typ
 
 
 class FeedQuery(Body):
-    """Which transactions to list; what is left out narrows nothing."""
+    """The transactions to list; an absent field is no condition."""
 
     orderId: Number | None = None
     transactionId: Number | None = None
     requestId: str | None = Field(
-        None, pattern=r"^[!-~]{1,128}$", description="The `X-Request-ID` that you sent with the request that made it."
+        None, pattern=r"^[!-~]{1,128}$", description="The `X-Request-ID` of the request that created it."
     )
-    consumerId: str | None = Field(None, pattern=r"^[!-~]{1,36}$", description="The gateway's id, `consumer.id`.")
+    consumerId: str | None = Field(None, pattern=r"^[!-~]{1,36}$", description="The gateway's ID, `consumer.id`.")
     externalId: str | None = Field(
-        None, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="Your own id of the consumer."
+        None, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="Your own ID of the consumer."
     )
     siteId: Number | None = None
     status: PublicStatus | None = None
@@ -72,11 +72,13 @@ class FeedQuery(Body):
     since: Moment | None = Field(
         None,
         alias="from",
-        description="Of that time or later, by `payment.timestamp`: Unix seconds, or ISO 8601, in UTC without a zone.",
+        description="The earliest `payment.timestamp`: Unix seconds, or ISO 8601, in UTC without a zone.",
     )
-    until: Moment | None = Field(None, alias="to", description="Before that, by `payment.timestamp`.")
-    cursor: str | None = Field(None, pattern=f"^{cursor_pattern(1)}$", description="`meta.cursor` of the page before.")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST, description="How many at most.")
+    until: Moment | None = Field(None, alias="to", description="The end of the range of `payment.timestamp`, excluded.")
+    cursor: str | None = Field(
+        None, pattern=f"^{cursor_pattern(1)}$", description="`meta.cursor` of the previous page."
+    )
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST, description="The maximum number of entries.")
 
     @field_validator("until")
     @classmethod
@@ -87,7 +89,7 @@ class FeedQuery(Body):
         return until
 
     def to_filter(self) -> FeedFilter:
-        """Say it in the words of the house."""
+        """Convert the request to the terms of the domain."""
         by_mode, by_status = find_mode(self.mode), find_status(self.status)
         both = [each.steps for each in (by_mode, by_status) if each.steps is not None]
         return FeedFilter(
@@ -118,10 +120,10 @@ class FeedCalls(Calls):
 
     @call("GET /feed/transactions", "List transactions", query=FeedQuery, answer=FeedAnswer)
     async def list_transactions(self, request: Request) -> Response:
-        """Return transactions as callbacks tell of them, newest first, pending ones too.
+        """Return transactions in the form of callbacks, newest first, including pending ones.
 
-        Captures, voids, refunds and charge-backs are transactions of their own. New ones do not move the pages that
-        follow. A transaction that waits for its cardholder has the way there in `GET /payment/{transactionId}` only.
+        Captures, voids, refunds and chargebacks are separate transactions. New ones do not shift later pages. Only
+        `GET /payment/{transactionId}` has the challenge URL of a transaction that waits for its cardholder.
         """
         asked = await read_query(self._gate, request, FeedQuery)
         query = asked.body
@@ -134,7 +136,7 @@ class FeedCalls(Calls):
                 most=query.limit,
             )
         meta = FeedMeta(limit=query.limit, cursor=page.next and format_cursor(*page.next))
-        # Each as its callback has it, byte for byte; together they are a `FeedAnswer`.
+        # Each equals the body of its callback, byte for byte; together they are a `FeedAnswer`.
         data = b",".join(render_event(payment) for payment in page.payments)
         content = b'{"data":[' + data + b'],"meta":' + render(meta) + b"}"
         return Response(content)

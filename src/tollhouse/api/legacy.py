@@ -1,7 +1,7 @@
-"""`POST /epayment/lib/paypage_api/pay.php`: what the public WooCommerce plugin asks before it shows a checkout.
+"""`POST /epayment/lib/paypage_api/pay.php`: calls of the public WooCommerce plugin before it shows a checkout.
 
-The body is form fields, although a header by the name of `0` claims that it is JSON; the API key is one of them (wire
-contract, section 6). Of its two methods one names the consumer, the other the payment methods, of which there is one.
+The body is form fields, although a header named `0` declares JSON; the API key is one of the fields (wire contract,
+section 6). One method returns the consumer, the other the payment methods, of which there is one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tollhouse.wire.answers import LegacyAnswer, LegacyProblemAnswer, MethodAnsw
 from tollhouse.wire.render import render
 
 MAX_BYTES = 8 * 1024
-#: The key of a method is the end of a class name in the plugin, which crashes by names that it has for other things.
+#: The key of a method is the end of a class name in the plugin, which crashes with other names.
 METHODS = {"cc": MethodAnswer(name="Card")}
 
 CONSUMER_METHOD = "get_ustas_or_create"
@@ -37,29 +37,29 @@ REQUIRED = {CONSUMER_METHOD: ("external_user_id",), METHODS_METHOD: ("ustas", "s
 
 
 class LegacyRequest(Body):
-    """What is asked for."""
+    """A request of the plugin."""
 
     media_type: ClassVar[str] = "application/x-www-form-urlencoded"
 
     authentication_key: str | None = Field(
-        None, max_length=256, description="The API key; an `Authorization` header does as well."
+        None, max_length=256, description="The API key; an `Authorization` header is accepted too."
     )
-    fmt: TypedText | None = Field(None, description="`json`, whatever it says.")
+    fmt: TypedText | None = Field(None, description="Always `json`; other values are ignored.")
     method: Literal["get_ustas_or_create", "get"]
-    username: TypedText | None = Field(None, description="The consumer's e-mail address, for the first method.")
+    username: TypedText | None = Field(None, description="The consumer's email address, for the first method.")
     external_user_id: str | None = Field(
-        None, max_length=255, description="Your own id of the consumer. Required for the first method."
+        None, max_length=255, description="Your own ID of the consumer. Required for the first method."
     )
     ustas: str | None = Field(None, max_length=36, description="The consumer. Required for the second method.")
     sku_name: str | None = Field(
-        None, max_length=36, description="`TECH_` and a site's id. Required for the second method."
+        None, max_length=36, description="`TECH_` and a site's ID. Required for the second method."
     )
-    customer_remote_addr: TypedText | None = Field(None, description="Taken and not used.")
-    load_cc_mid_info: TypedText | None = Field(None, description="Taken and not used.")
+    customer_remote_addr: TypedText | None = Field(None, description="Accepted and ignored.")
+    load_cc_mid_info: TypedText | None = Field(None, description="Accepted and ignored.")
 
 
 def answer_legacy_error(request: Request, error: Exception) -> Response:
-    """Return the response of every call to an error, with what older clients read beside it."""
+    """Return the usual response to an error, with fields for older clients."""
     plain = answer_error(request, error)
     if not isinstance(error, Refusal):
         return plain
@@ -77,7 +77,7 @@ class LegacyCalls(Calls):
 
     @call(
         "POST /epayment/lib/paypage_api/pay.php",
-        "Name a consumer, or the payment methods",
+        "Get a consumer or payment methods",
         Purpose.SETS_UP,
         LegacyRequest,
         LegacyAnswer,
@@ -86,10 +86,10 @@ class LegacyCalls(Calls):
         answer_error=answer_legacy_error,
     )
     async def post_legacy(self, request: Request) -> Response:
-        """Answer the two questions of older clients.
+        """Return a consumer or the payment methods to older clients.
 
-        `get_ustas_or_create` finds or makes the consumer with this `external_user_id` and returns its id in `ustas`;
-        `get` returns what may be paid with.
+        `get_ustas_or_create` finds or creates the consumer with this `external_user_id` and returns its ID in `ustas`;
+        `get` returns the payment methods.
         """
         fields, faults = await read_form(request, limit_bytes=MAX_BYTES)
         merchant = await self._gate.access_with(request, fields.get("authentication_key") or read_key(request))
@@ -103,14 +103,14 @@ class LegacyCalls(Calls):
 
 
 def _validate(fields: dict[str, str], faults: dict[str, list[str]]) -> LegacyRequest:
-    """Read the fields. Raises Invalid, naming every faulty one."""
+    """Validate the fields. Raises Invalid with every fault."""
     required = REQUIRED.get(fields.get("method", ""), ())
     faults |= {name: ["is required"] for name in required if not fields.get(name)}
     return validate_body(LegacyRequest, fields, faults)
 
 
 async def _name_consumer(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> str:
-    """Find the consumer with this external id, or make it; the same id gives the same name, also at once."""
+    """Find or create the consumer with this external ID. Concurrent calls return the same one."""
     external_id = asked.external_user_id or ""
     consumer_id = derive_consumer_id(lookups.vault.identity_key, merchant_id=merchant_id, external_id=external_id)
     profile = {"email": asked.username} if asked.username else {}
@@ -120,9 +120,9 @@ async def _name_consumer(lookups: IntentLookups, merchant_id: int, asked: Legacy
 
 
 async def _check_references(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> None:
-    """Raise NotFound for a product or a consumer that the merchant has not."""
+    """Raise NotFound if the merchant has no such SKU or consumer."""
     if await lookups.catalog.sku(merchant_id, asked.sku_name or "") is None:
-        raise NotFound("There is no such product.")
+        raise NotFound("SKU not found.")
     async with lookups.database.acquire() as connection:
         if await select_consumer(connection, merchant_id=merchant_id, consumer_id=asked.ustas or "") is None:
-            raise NotFound("There is no such consumer.")
+            raise NotFound("Consumer not found.")

@@ -1,4 +1,4 @@
-"""Stored cards: a consumer's list of them, and switching one (wire contract, 3.7 and 4.11)."""
+"""Stored cards: list, enable and disable (wire contract, 3.7 and 4.11)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tollhouse.wire.render import render
 from tollhouse.wire.resources import AccountAnswer, AccountListAnswer
 
 MAX_ACCOUNTS = 100
-MISSING = "There is no such payment account."
+MISSING = "Payment account not found."
 
 
 class AccountsQuery(Body):
-    """Which part of a list is asked for."""
+    """A part of the list."""
 
-    limit: int = Field(MAX_ACCOUNTS, ge=1, le=MAX_ACCOUNTS, description="How many at most.")
-    cursor: UUID | None = Field(None, description="The last `paymentAccountId` of the part before.")
+    limit: int = Field(MAX_ACCOUNTS, ge=1, le=MAX_ACCOUNTS, description="The maximum number of entries.")
+    cursor: UUID | None = Field(None, description="The last `paymentAccountId` of the previous page.")
 
 
 class AccountCalls(Calls):
@@ -62,16 +62,16 @@ class AccountCalls(Calls):
 
     @call("POST /paymentAccount/{paymentAccountId}/enable", "Enable a stored card", Purpose.SETS_UP)
     async def enable_account(self, request: Request) -> Response:
-        """Let a stored card be paid with again."""
+        """Enable a stored card for payments again."""
         return await self._switch(request, disabled=False)
 
     @call("POST /paymentAccount/{paymentAccountId}/disable", "Disable a stored card", Purpose.SETS_UP)
     async def disable_account(self, request: Request) -> Response:
-        """Let a stored card be paid with no more: such payments are `fail` 1020. Running subscriptions go on."""
+        """Disable a stored card: payments with it are `fail` 1020. Active subscriptions continue."""
         return await self._switch(request, disabled=True)
 
     async def _switch(self, request: Request, *, disabled: bool) -> Response:
-        """Switch a card. The body is not read."""
+        """Enable or disable a card. The body is not read."""
         merchant = await self._gate.access(request)
         account_id = read_uuid(request.path_parameters["paymentAccountId"], MISSING)
         async with self._database.acquire() as connection:
@@ -84,7 +84,7 @@ class AccountCalls(Calls):
 
 
 def build_account(account: StoredCardView) -> AccountAnswer:
-    """Build a stored card as its merchant sees it."""
+    """Build a stored card for its merchant."""
     return AccountAnswer(
         paymentAccountId=str(account.account_id),
         number=account.masked_number,

@@ -24,7 +24,7 @@ from tollhouse.wire.answers import ChannelsAnswer, CodeCheckedAnswer, CodeSentAn
 from tollhouse.wire.render import render
 
 OPERATION = "phone code"
-#: What a check says is true for one moment.
+#: The response to a check is valid once.
 UNSTORED = {"Cache-Control": "no-store"}
 
 
@@ -38,11 +38,11 @@ def _read_region(value: Any) -> str:
 Region = Annotated[
     str, BeforeValidator(_read_region), Field(json_schema_extra={"pattern": "^[A-Z]{2}$", "examples": ["US"]})
 ]
-REGION_TEXT = "The country of a phone without `+` and its country code. Three letters and lower case are taken too."
+REGION_TEXT = "The country of a phone without `+` and its country code. Three letters and lower case are accepted too."
 
 
 class PhoneQuery(Body):
-    """How the phone of a path is read."""
+    """The region of the phone in the path."""
 
     region: Region | None = Field(None, description=REGION_TEXT)
 
@@ -53,7 +53,7 @@ class SendCodeRequest(Body):
     region: Region | None = Field(None, description=REGION_TEXT)
     phone: str = Field(
         max_length=MAX_TYPED_CHARACTERS,
-        description="With `+` and its country code, in any usual form; without them `region` is required.",
+        description="The number with `+` and its country code, in any usual form; without them `region` is required.",
         examples=["+1 (500) 555.0006"],
     )
     sender: str | None = Field(
@@ -61,14 +61,14 @@ class SendCodeRequest(Body):
         alias="from",
         min_length=3,
         max_length=16,
-        description="Who sends the code, as the message says; by default your own name.",
+        description="The sender named in the message; by default your own name.",
         examples=["Example Shop"],
     )
 
     @field_validator("phone")
     @classmethod
     def _check_phone(cls, text: str, info: ValidationInfo) -> str:
-        if "region" not in info.data:  # it is faulty, and named for itself
+        if "region" not in info.data:  # it is invalid and has an error of its own
             return text
         return Phone.parse(text, region=info.data["region"]).number
 
@@ -90,13 +90,13 @@ class PhoneCalls(Calls):
 
     @call(
         "GET /antifraud/verification/{phone}",
-        "List the channels to a phone",
+        "List the channels of a phone",
         query=PhoneQuery,
         answer=ChannelsAnswer,
         may_miss=False,
     )
     async def list_channels(self, request: Request) -> Response:
-        """Return the ways on which a code can be sent to a phone."""
+        """Return the channels on which a code can be sent to a phone."""
         asked = await read_query(self._gate, request, PhoneQuery)
         read_phone(request.path_parameters["phone"], asked.body.region)
         return Response(render(ChannelsAnswer(channels=list(self._desk.sender.channels))))
@@ -112,7 +112,7 @@ class PhoneCalls(Calls):
         may_miss=False,
     )
     async def post_code(self, request: Request) -> Response:
-        """Send a new six-digit code, which takes the place of the one before. It is good for 10 minutes and 5 tries."""
+        """Send a new six-digit code, which replaces the previous one. It is valid for 10 minutes and 5 attempts."""
         channel = request.path_parameters["channel"]
         asked = await read_creation(self._gate, request, SendCodeRequest, operation=OPERATION, digest=self._digest)
 
@@ -140,7 +140,7 @@ class PhoneCalls(Calls):
         may_miss=False,
     )
     async def get_verdict(self, request: Request) -> Response:
-        """Say whether a code is the one that was sent to this phone last. A right code is right once."""
+        """Return whether a code is the last one sent to this phone. A correct code is accepted once."""
         asked = await read_query(self._gate, request, PhoneQuery)
         verdict = await check_code(
             self._desk,

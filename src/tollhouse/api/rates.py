@@ -28,10 +28,10 @@ class RateCalls(Calls):
 
     @call("GET /currency-exchange-rate", "List exchange rates", answer=RateListAnswer)
     async def list_rates(self, request: Request) -> Response:
-        """Return what each currency is worth in US dollars.
+        """Return the value of each currency in US dollars.
 
-        From the euro reference rates of the European Central Bank and from fixed parities. A currency without a rate
-        is not in the list, and payments in it have no `amountUsd`.
+        The rates are the euro reference rates of the European Central Bank and fixed parities. Payments in a currency
+        that is not listed have no `amountUsd`.
         """
         await self._gate.access(request)
         answer = RateListAnswer([build_rate(rate) for rate in self._rates.all().values()])
@@ -39,21 +39,21 @@ class RateCalls(Calls):
 
     @call("GET /currency-exchange-rate/{iso}", "Get an exchange rate", answer=RateAnswer)
     async def get_rate(self, request: Request) -> Response:
-        """Return what one currency is worth in US dollars."""
+        """Return the value of a currency in US dollars."""
         await self._gate.access(request)
         rate = self._rates.all().get(request.path_parameters["iso"].upper())
         if rate is None:
-            raise NotFound("There is no rate of that currency.")
+            raise NotFound("Currency not found. List the rates to see all.")
         return Response(render(build_rate(rate)))
 
-    @call("GET /ips", "List our addresses", answer=AddressListAnswer, needs_key=False)
+    @call("GET /ips", "List callback addresses", answer=AddressListAnswer, needs_key=False)
     async def list_addresses(self, _: Request) -> Response:
         """Return the addresses from which callbacks are sent, for the allow-list of a firewall. No key is needed."""
         return Response(self._addresses)
 
 
 def build_rate(rate: Rate) -> RateAnswer:
-    """Say it in the words of the wire."""
+    """Build the model of the response."""
     return RateAnswer(
         iso3=rate.currency,
         usdPerUnit=rate.usd_per_unit,

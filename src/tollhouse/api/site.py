@@ -29,12 +29,12 @@ from tollhouse.storage.database import Database
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import OWN, SiteAnswer
 
-MISSING = "There is no such site."
-#: Of a host name (RFC 1035, 2.3.4).
+MISSING = "Site not found."
+#: Maximum length of a host name (RFC 1035, 2.3.4).
 MAX_HOST_LENGTH = 253
 HOST_FORM = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}")
 COLOR_FORM = "^#?([0-9A-Fa-f]{3}){1,2}$"
-#: Of a logo in base64: about 30 KB of image.
+#: Maximum length of a logo in base64: an image of about 30 KB.
 MAX_LOGO_LENGTH = 40_000
 
 MAX_EXTRA_EVENTS = 10
@@ -42,12 +42,12 @@ MAX_EXTRA_EVENTS = 10
 ExternalId = Annotated[str, Field(min_length=3, max_length=64)]
 Color = Annotated[str, Field(pattern=COLOR_FORM, examples=["#ffcc00"])]
 
-#: What is kept with a site as texts, by the names of the wire.
+#: Texts stored with a site, by their names on the wire.
 EXTRAS = frozenset(SiteAnswer.model_fields) & {
     "trackingCode", "rebillRetryPolicy", "memberExpirationDatePadding", "declineUrl", "bgBodyColor", "linkColor",
     "textColor", "bgColor1", "bgColor2", "bgColor3", "textColor1", "textColor2", "textColor3", "logoBase64",
 }  # fmt: skip
-#: The other fields, which the catalog calls by names of its own.
+#: The other fields with their names in the catalog.
 SETTINGS = {
     "name": "name",
     "externalId": "external_id",
@@ -68,44 +68,46 @@ SETTINGS = {
 
 
 class SiteChangeRequest(Body):
-    """What is to be changed of a site; what is left out, null or empty stays."""
+    """Changes of a site; absent, null and empty fields are unchanged."""
 
     name: str | None = Field(
         None, max_length=MAX_HOST_LENGTH, description="A host name in lower case.", examples=["shop.example.com"]
     )
-    externalId: ExternalId | None = Field(None, description="Your own id.")
-    ipnUrl: Url | None = Field(None, description="Where callbacks go when a payment names no address.")
-    redirectUrl: ReturnUrl | None = Field(None, description="Where cardholders go when a payment names no address.")
-    descriptor: str | None = Field(
-        None, max_length=25, pattern="^[ -~]+$", description="What stands on the cardholder's statement: plain letters."
+    externalId: ExternalId | None = Field(None, description="Your own ID.")
+    ipnUrl: Url | None = Field(None, description="The URL of callbacks, unless the payment has one.")
+    redirectUrl: ReturnUrl | None = Field(
+        None, description="The URL to which cardholders return, unless the payment has one."
     )
-    status: bool | None = Field(None, description="Whether it sells; payments of a site that does not are refused.")
-    corsEnabled: bool | None = Field(None, description="Whether browsers may tokenize from its pages.")
+    descriptor: str | None = Field(
+        None, max_length=25, pattern="^[ -~]+$", description="The text on the cardholder's statement: plain letters."
+    )
+    status: bool | None = Field(None, description="Whether it accepts payments.")
+    corsEnabled: bool | None = Field(None, description="Whether scripts of its pages may tokenize.")
     autoRedirect: bool | None = Field(None, description=OWN)
     delayedCapture: bool | None = Field(
-        None, description="Authorize a single price that is due within days, and capture it then."
+        None, description="Whether a single price due within days is authorized now and captured then."
     )
     guardsDoubleClicks: bool | None = Field(
-        None, description="Give the second of two equal payments at the same time the first one's answer."
+        None, description="Whether the second of two equal payments at the same time gets the first one's response."
     )
     proceedWithout3ds: bool | None = Field(
-        None, description="Go on with a payment when authentication could not be performed."
+        None, description="Whether a payment continues if authentication could not be performed."
     )
     threeDs: ThreeDsRule | None = Field(None, description="When cardholders are authenticated.")
     ipnFormat: IpnFormat | None = Field(
         None, description="The form of its callbacks; `plugin` is for the WooCommerce plugin, `none` sends nothing."
     )
     subscriptionEvents: bool | None = Field(
-        None, description="Whether you are told when a subscription ends, will end at a date, or is recovered."
+        None, description="Whether callbacks are sent if a subscription ends, will end, or is recovered."
     )
     extraEvents: list[ExtraEvent] | None = Field(
-        None, max_length=MAX_EXTRA_EVENTS, description="Events that are posted only if you ask for them here."
+        None, max_length=MAX_EXTRA_EVENTS, description="Optional events to send."
     )
     trackingCode: str | None = Field(None, max_length=255, description=OWN)
     rebillRetryPolicy: str | None = Field(
         None,
         max_length=255,
-        description="When failed renewals are tried again: `default`, `disabled`, or up to 10 days after the due time.",
+        description="Days of retries of a failed renewal: `default`, `disabled`, or up to 10 days after the due time.",
         examples=["1,3,5,7"],
     )
     memberExpirationDatePadding: str | None = Field(None, max_length=255, description=OWN)
@@ -129,7 +131,7 @@ class SiteChangeRequest(Body):
         if name is not None and not HOST_FORM.fullmatch(name):
             raise ValueError("must be a host name in lower case with a dot in it, such as shop.example.com")
         if name is not None and is_public_suffix(name):
-            raise ValueError("must be your own: anybody may register names below this one")
+            raise ValueError("must be your own domain, not a public suffix")
         return name
 
     @field_validator("rebillRetryPolicy")
@@ -140,25 +142,25 @@ class SiteChangeRequest(Body):
         return text
 
     def to_change(self) -> SiteChange:
-        """Return what is given, in the words of the catalog."""
+        """Return the given fields in the terms of the catalog."""
         given = self.model_dump(exclude_none=True)
         settings = {ours: given[name] for name, ours in SETTINGS.items() if name in given}
         return SiteChange(**settings, extras={name: given[name] for name in EXTRAS if name in given})
 
 
 class SiteRequest(SiteChangeRequest):
-    """A site to be made."""
+    """A site to create."""
 
-    # These three may not be left out here, which only narrows what is taken.
+    # These three are required here, which only narrows the accepted values.
     name: str = Field(
         max_length=MAX_HOST_LENGTH, description="A host name in lower case.", examples=["shop.example.com"]
     )  # type: ignore[mutable-override]
-    externalId: ExternalId = Field(description="Your own id.", examples=["shop-1"])  # type: ignore[mutable-override]
-    ipnUrl: Url = Field(description="Where callbacks go when a payment names no address.")  # type: ignore[mutable-override]
+    externalId: ExternalId = Field(description="Your own ID.", examples=["shop-1"])  # type: ignore[mutable-override]
+    ipnUrl: Url = Field(description="The URL of callbacks, unless the payment has one.")  # type: ignore[mutable-override]
 
 
 class SiteCalls(Calls):
-    """Sites: create, get and change."""
+    """Sites: create, get and update."""
 
     def __init__(
         self,
@@ -174,9 +176,9 @@ class SiteCalls(Calls):
         self._gate = gate
         self._context = context
 
-    @call("POST /site", "Make a site", Purpose.SETS_UP, SiteRequest, SiteAnswer, takes_request_id=True)
+    @call("POST /site", "Create a site", Purpose.SETS_UP, SiteRequest, SiteAnswer, takes_request_id=True)
     async def post_site(self, request: Request) -> Response:
-        """Make a site to sell on. With it comes a product `TECH_` and its id, which has no price of its own."""
+        """Create a site, with a SKU named `TECH_` and its ID, which has no price."""
         asked = await read_creation(
             self._gate, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
         )
@@ -186,7 +188,7 @@ class SiteCalls(Calls):
         )
         return answer_reply(reply)
 
-    @call("GET /site/{siteId}", "Look a site up", answer=SiteAnswer)
+    @call("GET /site/{siteId}", "Get a site", answer=SiteAnswer)
     async def get_site(self, request: Request) -> Response:
         """Return a site."""
         merchant = await self._gate.access(request)
@@ -198,9 +200,9 @@ class SiteCalls(Calls):
             )
         return _answer(entry)
 
-    @call("PUT /site/{siteId}", "Change a site", Purpose.SETS_UP, SiteChangeRequest, SiteAnswer)
+    @call("PUT /site/{siteId}", "Update a site", Purpose.SETS_UP, SiteChangeRequest, SiteAnswer)
     async def put_site(self, request: Request) -> Response:
-        """Change the fields that are sent, and no others. Payments see it at once, on other nodes within 5 seconds."""
+        """Update the fields that are sent. Payments use them at once, on other nodes within 5 seconds."""
         asked = await read_request(self._gate, request, SiteChangeRequest, context=self._context())
         key = {
             "merchant_id": asked.merchant.merchant_id,
@@ -222,7 +224,7 @@ def _answer(entry: SiteEntry | None) -> Response:
 
 
 def show_site(entry: SiteEntry) -> bytes:
-    """Write a site as its merchant sees it."""
+    """Render a site for its merchant."""
     site = entry.site
     return render(
         SiteAnswer(

@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from tollhouse.catalog.access import Catalog
     from tollhouse.storage.database import Database
 
-MISSING = "There is no such product."
+MISSING = "SKU not found."
 #: Where each subject of a fault is in a request.
 FAULT_PATHS = {Subject.SITE: "siteId", Subject.SKU: "name", Subject.PRICES: "price"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """Stands in the place of a field that is at fault because of another, so that it is named with all others."""
+    """A placeholder for a field that contradicts another, so that it is reported with all others."""
 
     text: str
 
@@ -60,11 +60,11 @@ Complaining = BeforeValidator(_complain)
 
 
 class SkuChangeRequest(Body):
-    """What is to be changed of a product; what is left out, null or empty stays."""
+    """Changes of a SKU; absent, null and empty fields are unchanged."""
 
-    siteId: str | None = Field(None, min_length=1, max_length=36, description="The site that sells it.")
-    title: TypedText | None = Field(None, description="What it is, in words.")
-    type: SkuKind | None = Field(None, description="A subscription has a charge after the first.")
+    siteId: str | None = Field(None, min_length=1, max_length=36, description="The selling site.")
+    title: TypedText | None = Field(None, description="The title.")
+    type: SkuKind | None = Field(None, description="A subscription has later charges.")
     price: Annotated[list[PriceFields], Complaining] = Field(
         default_factory=list,
         max_length=MAX_PRICES,
@@ -72,22 +72,22 @@ class SkuChangeRequest(Body):
     )
     currency: Annotated[AnyCurrency | None, Complaining] = Field(None, description="ISO 4217, with `amount`.")
     amount: Annotated[Decimal | None, WithJsonSchema({"type": "number", "minimum": 0})] = Field(
-        None, description="In the place of `price`: one charge, due at once."
+        None, description="In place of `price`: one charge, due at once."
     )
-    externalId: ExternalId | None = Field(None, description="Your own id.")
-    showOnPaymentPage: bool | None = Field(None, description="Whether payment pages may offer it.")
+    externalId: ExternalId | None = Field(None, description="Your own ID.")
+    showOnPaymentPage: bool | None = Field(None, description="Whether payment pages can offer it.")
 
     @model_validator(mode="before")
     @classmethod
     def _look_across(cls, content: Any) -> Any:
-        """Point out what goes only together, or not together."""
+        """Report fields that require or exclude each other."""
         if not isinstance(content, dict):
             return content
         has_price, has_amount, has_currency = (
             content.get(name) not in (None, "", []) for name in ("price", "amount", "currency")
         )
         if has_price and has_amount:
-            return {**content, "amount": _Fault("cannot stand beside price")}
+            return {**content, "amount": _Fault("cannot be combined with price")}
         if has_amount and not has_currency:
             return {**content, "currency": _Fault("is required with amount")}
         if has_currency and not has_amount and not has_price:
@@ -113,14 +113,14 @@ class SkuChangeRequest(Body):
         return read_amount(_complain(amount), info.data.get("currency"))
 
     def read_prices(self) -> tuple[Price, ...] | None:
-        """Return the charges that are given, or None when none are."""
+        """Return the given prices, or None."""
         if self.amount is not None and self.currency:
             money = Money.parse(self.amount, Currency.of(self.currency))
             return (Price(Offset(0, "d"), money, repeat=False),)
         return tuple(price.price for price in self.price) or None
 
     def to_change(self) -> SkuChange:
-        """Return what is given, in the words of the catalog."""
+        """Return the given fields in the terms of the catalog."""
         return SkuChange(
             site_id=int(self.siteId) if self.siteId else None,
             title=self.title,
@@ -132,11 +132,11 @@ class SkuChangeRequest(Body):
 
 
 class SkuRequest(SkuChangeRequest):
-    """A product to be made. It has `price`, or `amount` and `currency`."""
+    """A SKU to create. It has `price`, or `amount` and `currency`."""
 
-    siteId: str = Field(min_length=1, max_length=36, description="The site that sells it.", examples=["983759353"])  # type: ignore[mutable-override]
-    title: TypedText = Field(description="What it is, in words.", examples=["Premium"])  # type: ignore[mutable-override]
-    type: SkuKind = Field(description="A subscription has a charge after the first.")  # type: ignore[mutable-override]
+    siteId: str = Field(min_length=1, max_length=36, description="The selling site.", examples=["983759353"])  # type: ignore[mutable-override]
+    title: TypedText = Field(description="The title.", examples=["Premium"])  # type: ignore[mutable-override]
+    type: SkuKind = Field(description="A subscription has later charges.")  # type: ignore[mutable-override]
 
     @model_validator(mode="before")
     @classmethod
@@ -147,7 +147,7 @@ class SkuRequest(SkuChangeRequest):
         return content
 
     def to_draft(self) -> SkuDraft:
-        """Return the product, which has no name yet."""
+        """Return the SKU, which has no name yet."""
         return SkuDraft(
             Sku(int(self.siteId), None, self.title, self.read_prices() or ()),
             kind=self.type,
@@ -157,7 +157,7 @@ class SkuRequest(SkuChangeRequest):
 
 
 class SkuCalls(Calls):
-    """Products: create, get and change."""
+    """SKUs: create, get and update."""
 
     def __init__(
         self, catalog: Catalog, database: Database, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
@@ -167,9 +167,9 @@ class SkuCalls(Calls):
         self._digest = digest
         self._gate = gate
 
-    @call("POST /sku", "Make a product", Purpose.SETS_UP, SkuRequest, SkuAnswer, takes_request_id=True)
+    @call("POST /sku", "Create a SKU", Purpose.SETS_UP, SkuRequest, SkuAnswer, takes_request_id=True)
     async def post_sku(self, request: Request) -> Response:
-        """Make a product. The gateway names it after site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
+        """Create a SKU. Its name is made of site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
         asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
         merchant_id, draft = asked.merchant.merchant_id, asked.body.to_draft()
         with naming_faults(FAULT_PATHS):
@@ -179,9 +179,9 @@ class SkuCalls(Calls):
         self._catalog.forget_sku(merchant_id, msgspec.json.decode(reply.body)["name"])
         return answer_reply(reply)
 
-    @call("GET /sku/{name}", "Look a product up", answer=SkuAnswer)
+    @call("GET /sku/{name}", "Get a SKU", answer=SkuAnswer)
     async def get_sku(self, request: Request) -> Response:
-        """Return a product."""
+        """Return a SKU."""
         merchant = await self._gate.access(request)
         async with self._database.acquire() as connection:
             entry = await select_sku_entry(
@@ -191,11 +191,11 @@ class SkuCalls(Calls):
             raise NotFound(MISSING)
         return Response(show_sku(entry))
 
-    @call("PUT /sku/{name}", "Change a product", Purpose.SETS_UP, SkuChangeRequest, SkuAnswer)
+    @call("PUT /sku/{name}", "Update a SKU", Purpose.SETS_UP, SkuChangeRequest, SkuAnswer)
     async def put_sku(self, request: Request) -> Response:
-        """Change the fields that are sent, and no others. The name stays, and running subscriptions keep their prices.
+        """Update the fields that are sent. The name is unchanged, and active subscriptions keep their prices.
 
-        Payments see the change at once, on other nodes within 5 seconds.
+        Payments use the new values at once, on other nodes within 5 seconds.
         """
         asked = await read_request(self._gate, request, SkuChangeRequest)
         merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
@@ -208,7 +208,7 @@ class SkuCalls(Calls):
 
 
 def show_sku(entry: SkuEntry) -> bytes:
-    """Write a product as its merchant sees it."""
+    """Render a SKU for its merchant."""
     sku = entry.sku
     return render(
         SkuAnswer(

@@ -41,20 +41,20 @@ class TokenizeRequest(CardFields):
     strict_first = True
 
 
-#: The same for a card that is not there and for one that is somebody else's.
+#: The same text for an unknown card and for one of another consumer.
 UNKNOWN_ACCOUNT = {"paymentAccountId": ["is unknown, or not a card of this consumer"]}
 
 
 class AccountTokenRequest(Body):
-    """A stored card, and the security code that its cardholder typed anew."""
+    """A stored card with a newly typed security code."""
 
     paymentAccountId: UUID = Field(
-        description="`payment.source.paymentAccountId` of an approved payment; `paymentAccount` is read too."
+        description="`payment.source.paymentAccountId` of an approved payment; `paymentAccount` is accepted too."
     )
     consumerId: text(36, 5) = Field(  # type: ignore[valid-type]
-        description="`consumer.id` of the same answer.", examples=["cmv4xq7k2t9d3hs6wpb5zn8rf"]
+        description="`consumer.id` of the same response.", examples=["cmv4xq7k2t9d3hs6wpb5zn8rf"]
     )
-    cvv: Code = Field(description="The security code. Never stored beyond the answer to the payment.")
+    cvv: Code = Field(description="The security code. It is never stored after the payment's response.")
 
     @field_validator("paymentAccountId", mode="before")
     @classmethod
@@ -71,7 +71,7 @@ class AccountTokenRequest(Body):
 
 
 class TokenizeCalls(Calls):
-    """Tokens of cards and of stored cards. `context` tells the models what the environment asks of them."""
+    """Tokens of cards and stored cards. `context` has the settings that validation depends on."""
 
     def __init__(
         self,
@@ -98,9 +98,9 @@ class TokenizeCalls(Calls):
         status=201,
     )
     async def post_tokenize(self, request: Request) -> Response:
-        """Turn a card into a token for one payment within 15 minutes. Meant for the browser; no API key is needed.
+        """Exchange a card for a token, valid for one payment within 15 minutes. For browsers; no API key is needed.
 
-        Each call makes a new token, also one with the same `X-Request-ID`, which is sent back and not remembered.
+        Each call creates a new token, even with the same `X-Request-ID`, which is only returned.
         """
         fields = await _read_card(request, self._context())
         merchant = await self._gate.recognise(request)
@@ -120,11 +120,10 @@ class TokenizeCalls(Calls):
         status=201,
     )
     async def post_tokenize_account(self, request: Request) -> Response:
-        """Turn a stored card and a fresh security code into a token for one payment within 15 minutes.
+        """Exchange a stored card and its security code for a token, valid for one payment within 15 minutes.
 
-        Meant for the browser of a returning cardholder; no API key is needed. The token works for the merchant whose
-        stored card it is, and pays as that card's consumer. Each call makes a new token; an `X-Request-ID` is sent
-        back and not remembered.
+        For browsers of returning cardholders; no API key is needed. The token works for the merchant of the stored card
+        and pays as the card's consumer. Each call creates a new token; an `X-Request-ID` is only returned.
         """
         fields = await _read_account(request, self._context())
         merchant = await self._gate.recognise(request)
@@ -136,7 +135,7 @@ class TokenizeCalls(Calls):
 
 
 def render_minted(minted: NewToken) -> bytes:
-    """Write a `TokenAnswer`."""
+    """Render a `TokenAnswer`."""
     return render_json({"token": str(minted.token), "expireAt": int(minted.expires_at.timestamp())})
 
 
@@ -149,10 +148,10 @@ async def _read_card(request: Request, context: dict[str, Any]) -> TokenizeReque
 
 
 def find_request_faults(request: Request) -> dict[str, list[str]]:
-    """Say what is wrong with the headers: with the X-Request-ID, and with the one that no form of a page can send."""
+    """Return faults of the headers: the X-Request-ID, and the one that no form can send."""
     faults = find_request_id_faults(request)
     if request.headers.get("x-requested-with").lower() != XML_HTTP_REQUEST:
-        faults["x-requested-with"] = ["the header must be there with the value XMLHttpRequest"]
+        faults["x-requested-with"] = ["is required with the value XMLHttpRequest"]
     return faults
 
 
@@ -164,7 +163,7 @@ async def _read_account(request: Request, context: dict[str, Any]) -> AccountTok
 
 
 async def _find_merchant(database: Database, fields: AccountTokenRequest, merchant: Merchant | None) -> int:
-    """Find the stored card by its two ids, neither of which can be guessed, and return whose it is.
+    """Find a stored card by its two IDs, neither of which can be guessed, and return its merchant.
 
     Raises Invalid and MerchantDisabled.
     """

@@ -1,6 +1,6 @@
-"""How often `/tokenize` may be called: by address, by network, by card, and by API key.
+"""The limits of `/tokenize`, by address, network, card and API key.
 
-A card is known by a hash under a key that lives as long as the process.
+A card is recognized by a hash under a key that lives as long as the process.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tollhouse.kernel.addresses import group_address
 from tollhouse.kernel.limits import RateLimit
 from tollhouse.merchants.model import Merchant
 
-#: A network of IPv4 that is counted as one; of IPv6 it is a customer's.
+#: The prefix of an IPv4 network that counts as one; an IPv6 network is that of one customer.
 IPV4_NETWORK_BITS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizeRates:
-    """Calls a minute. 0 is no limit."""
+    """Calls per minute; 0 is no limit."""
 
     by_address: int = 0
     by_network: int = 0
@@ -41,7 +41,7 @@ class TokenizeLimits:
         self._secret = secrets.token_bytes(32)
 
     def check(self, merchant: Merchant | None, *, address: str, card: object) -> None:
-        """Count a call with a card, which its number names or the id of a stored one. Raises RateLimited."""
+        """Count a call with a card, given by its number or the ID of a stored card. Raises RateLimited."""
         if merchant is not None:
             self._key.check(merchant.merchant_id)
         else:

@@ -246,7 +246,7 @@ def cancel(
     """
     subscription, now = case.subscription, case.now
     if subscription.state is SubscriptionState.EXPIRED:
-        raise Invalid({}, "The subscription has expired.")
+        raise Invalid({}, "The subscription has expired. Start a new one.")
     if subscription.state is SubscriptionState.CANCELED:
         return subscription
     if at is None and at_next_rebill:
@@ -264,7 +264,7 @@ def recover(case: SubscriptionContext) -> Subscription:
     """
     subscription, now = case.subscription, case.now
     if subscription.state is SubscriptionState.EXPIRED:
-        raise Invalid({}, "The subscription has expired.")
+        raise Invalid({}, "The subscription has expired. Start a new one.")
     recovered = replace(subscription, cancel_at=None, cancel_reason=None, tells_consumer=False, ended_with=None)
     if subscription.state.is_running:
         return recovered
@@ -274,7 +274,7 @@ def recover(case: SubscriptionContext) -> Subscription:
         return _schedule_next(replace(recovered, state=state), now)
     period = find_period_after(subscription.plan, subscription.next_period, now)
     if period is None and is_over:
-        raise Invalid({}, "Nothing is left to charge; begin a new subscription.")
+        raise Invalid({}, "Nothing is left to charge. Start a new subscription.")
     if period is not None and period != subscription.next_period:
         recovered = replace(recovered, next_period=period, tries=0)
     return _schedule_next(replace(recovered, state=state), now)
@@ -304,7 +304,7 @@ def _require_currency(subscription: Subscription, prices: Sequence[Price]) -> No
     currency = subscription.plan.prices[0].money.currency
     others = [number for number, price in enumerate(prices) if price.money.currency != currency]
     if others:
-        text = f"has to be {currency.code}, the currency of the subscription"
+        text = f"must be {currency.code}, the currency of the subscription"
         raise RequestRejected([Fault(Subject.CURRENCY, text, number) for number in others])
 
 

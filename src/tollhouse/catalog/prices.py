@@ -40,23 +40,23 @@ def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
     for index, price in enumerate(prices):
         due_together = price.money.amount_minor + (due_together if price.offset.is_at_once else 0)
         if price.offset.is_at_once and price.is_repeating:
-            faults[index] = "a price that is due at once cannot repeat"
+            faults[index] = "a price due at once cannot repeat"
         elif index and prices[index - 1].repeat is True:
-            faults[index] = "nothing can come after a price that repeats without end"
+            faults[index] = "no price may follow one that repeats without end"
         elif price.money.currency != prices[0].money.currency:
-            faults[index] = "all prices have to be in one currency"
+            faults[index] = "all prices must have one currency"
         elif due_together > MAX_AMOUNT_MINOR:
-            faults[index] = "what falls due together adds up to too much"
+            faults[index] = "the total due on one day is too large"
     return faults
 
 
 def find_kind_fault(kind: SkuKind, prices: Sequence[Price]) -> str | None:
     """Return the reason why these prices do not suit a SKU of this kind, or None."""
     if kind == "subscription":
-        return None if prices and has_later_charges(prices) else "needs a charge after the first for a subscription"
+        return None if prices and has_later_charges(prices) else "must have a later charge for a subscription"
     if len(prices) == 1 and not prices[0].is_repeating:
         return None
-    return "has to be one price that does not repeat for a one-time product"
+    return "must be one price that does not repeat for a one-time SKU"
 
 
 def select_due_at_once(prices: Sequence[Price]) -> list[Price]:

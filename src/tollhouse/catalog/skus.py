@@ -54,9 +54,9 @@ async def change_sku(connection: PlainConnection, *, merchant_id: int, name: str
     """
     entry = await lock_sku_entry(connection, merchant_id=merchant_id, name=name)
     if entry is None:
-        raise NotFound("There is no such product.")
+        raise NotFound("SKU not found.")
     if is_technical(name):
-        raise reject(Subject.SKU, "is the technical product of a site, which cannot be changed")
+        raise reject(Subject.SKU, "is the technical SKU of a site, which cannot be changed")
     draft = merge(entry, change)
     faults: list[Fault] = []
     moved = change.site_id is not None and change.site_id != entry.sku.site_id

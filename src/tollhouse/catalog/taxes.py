@@ -40,7 +40,7 @@ class TaxTerms:
         """
         amount = self._find_amount()
         if self.after is not None and self.after != amount:
-            raise TaxError("after", "must be the amount, which has the taxes in it")
+            raise TaxError("after", "must equal the amount, which includes the taxes")
         taxes = self._find_taxes(amount)
         if taxes is None:
             return amount, None
@@ -52,7 +52,7 @@ class TaxTerms:
         if self.before is not None and self.before.amount_minor != before:
             raise TaxError("before", "and taxes must add up to the amount")
         if self.rate is not None and abs(_apply(self.rate, before) - taxes) > TOLERANCE_MINOR:
-            raise TaxError("rate", "does not lead to these taxes")
+            raise TaxError("rate", "does not match the taxes")
         return amount, Tax(taxes, self.rate, self.name)
 
     def _find_amount(self) -> Money:

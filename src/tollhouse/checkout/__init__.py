@@ -1,1 +1,1 @@
-"""Pages for cardholders: the hand-off to 3-D Secure and the way back."""
+"""Pages for consumers: the payment page, 3-D Secure, and the return to the shop."""

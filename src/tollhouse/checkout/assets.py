@@ -1,4 +1,4 @@
-"""The pages' own files, with the digests by which a browser checks them."""
+"""The static files of the pages, with the digests by which browsers verify them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = frozenset({"challenge.js", "checkout.css", "collect.js", "method.js", "p
 
 @cache
 def read_asset(name: str) -> bytes:
-    """Return a file's content. Raises KeyError for a name that is none of ours."""
+    """Return a file's content. Raises KeyError for an unknown name."""
     if name not in NAMES:
         raise KeyError(name)
     return files(__package__).joinpath("static", name).read_bytes()
@@ -22,11 +22,11 @@ def read_asset(name: str) -> bytes:
 
 @cache
 def asset(name: str) -> str:
-    """Return a file's address, another one for another content."""
+    """Return a file's URL, which changes with its content."""
     return f"{PATH}{name}?v={hashlib.sha256(read_asset(name)).hexdigest()[:12]}"
 
 
 @cache
 def integrity(name: str) -> str:
-    """Return a file's digest as a browser checks it (Subresource Integrity)."""
+    """Return a file's digest for Subresource Integrity."""
     return "sha256-" + base64.b64encode(hashlib.sha256(read_asset(name)).digest()).decode()

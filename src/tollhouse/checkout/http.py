@@ -1,4 +1,4 @@
-"""Send and read what all pages of the checkout share: pages with their headers, redirects, forms."""
+"""Requests and responses that all checkout pages share: pages with headers, redirects, forms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tollhouse.threeds.model import BrowserData
 
 MAX_FORM_FIELDS = 32
-MAX_KEY = 64
+MAX_KEY_LENGTH = 64
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -33,47 +33,47 @@ HEADERS = {
 
 
 def send(page: HtmlPage, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Send a page with its policy."""
-    every = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
-    return answer_html(page.html, status=status, headers=every)
+    """Build the response for a page, with its content security policy."""
+    all_headers = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
+    return answer_html(page.html, status=status, headers=all_headers)
 
 
 def redirect(url: str) -> Response:
-    """Send the browser on with a GET, whatever it came with."""
+    """Redirect the browser to a URL, which it loads with GET."""
     return responses.redirect(url, headers=HEADERS)
 
 
-def leave(url: str, words: Words) -> Response:
-    """Send the browser to the merchant: by a redirect, or by a link if the URL is one of an app."""
+def redirect_to_merchant(url: str, words: Words) -> Response:
+    """Send the browser to the merchant: by a redirect, or by a link on a page if the URL belongs to an app."""
     return redirect(url) if is_web_url(url) else send(render_app(url, words))
 
 
 def choose_page_words(request: Request, wanted: str | None = None) -> Words:
-    """Return the words of the merchant's language, or else of the browser's."""
+    """Return the texts in the merchant's language, or else in the browser's."""
     return choose_words(wanted, request.headers.get("accept-language"))
 
 
-def speak(browser: BrowserData, wanted: str | None) -> BrowserData:
-    """Let the bank speak the language that the merchant chose for its pages."""
+def override_language(browser: BrowserData, wanted: str | None) -> BrowserData:
+    """Replace the browser's language by the merchant's, so that the bank's page uses it too."""
     is_other = wanted is not None and wanted in languages() and browser.language.partition("-")[0].lower() != wanted
     return replace(browser, language=wanted) if is_other and wanted else browser
 
 
 def respond_readiness(*, ready: bool) -> Response:
-    """Answer a page that waits."""
+    """Build the response to a waiting page."""
     return Response(msgspec.json.encode({"ready": ready}), headers=HEADERS)
 
 
 def read_key(request: Request) -> str:
-    """Return the key in a path. Raises NotFound for one that was never issued."""
+    """Return the key in a path. Raises NotFound if it cannot be a key."""
     key = request.path_parameters["key"]
-    if len(key) > MAX_KEY or not key.isascii():
+    if len(key) > MAX_KEY_LENGTH or not key.isascii():
         raise NotFound
     return key
 
 
 async def read_form(request: Request, *, limit_bytes: int, card_fields: Collection[str] = ()) -> dict[str, str]:
-    """Read a form as browsers post it. A card number stands in one of `card_fields`, or its field is left out.
+    """Read a posted form. A field with a card number is left out, except those in `card_fields`.
 
     Raises TooLarge.
     """
@@ -81,6 +81,6 @@ async def read_form(request: Request, *, limit_bytes: int, card_fields: Collecti
     return read_page_form(body, allowed=card_fields, max_fields=MAX_FORM_FIELDS)
 
 
-def peer_of(request: Request) -> str:
-    """Return the address of who is connected."""
+def get_peer_address(request: Request) -> str:
+    """Return the address of the connection's peer."""
     return normalize_address(request.peer)

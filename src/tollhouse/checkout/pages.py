@@ -1,6 +1,6 @@
-"""The cardholder's pages, rendered: what each shows, and what it may do, which a header tells the browser.
+"""Rendering of the cardholder's pages, each with its content security policy.
 
-No cookie, nothing from anywhere else, no script but our own files.
+The pages set no cookies, load nothing from other servers, and run no scripts except our own files.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 STYLED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 SCRIPTED = f"{STYLED}; script-src 'self'"
 
-#: Without a script the page looks again by itself.
-REFRESH_SECONDS = 2
-TROUBLE_REFRESH_SECONDS = 5
+#: Interval at which a page without scripts loads again.
+REFRESH_INTERVAL_SECONDS = 2
+ERROR_REFRESH_INTERVAL_SECONDS = 5
 
 environment = Environment(
     loader=PackageLoader("tollhouse.checkout"),
@@ -36,14 +36,14 @@ environment.globals.update(asset=asset, integrity=integrity)
 
 @dataclass(frozen=True, slots=True)
 class HtmlPage:
-    """A page with the content security policy that it needs."""
+    """A page with its content security policy."""
 
     html: str
     policy: str
 
 
 def render_collect(step: Collect, words: Words, *, path: str) -> HtmlPage:
-    """Render the page that asks the browser what it is, and shows it to the bank where there is a 3DS Method."""
+    """Render the page that collects data of the browser and runs the issuer's 3DS Method, if there is one."""
     method = _origin(step.method_url) if step.method_url else ""
     policy = f"{SCRIPTED}; form-action 'self' {method}".rstrip()
     policy += f"; frame-src 'self' {method}" if method else ""
@@ -52,9 +52,9 @@ def render_collect(step: Collect, words: Words, *, path: str) -> HtmlPage:
 
 
 def render_challenge(step: Challenge, words: Words) -> HtmlPage:
-    """Render the form that takes the browser to the ACS.
+    """Render the form that sends the browser to the ACS.
 
-    An ACS may redirect what is posted to it to wherever it likes, and browsers hold that against `form-action` too.
+    An ACS may redirect the POST to any origin, and browsers check redirects against `form-action` too.
     """
     policy = f"{SCRIPTED}; form-action *"
     return _render("challenge.html", policy, words, step.payment, acs_url=step.acs_url, creq=step.creq)
@@ -63,9 +63,9 @@ def render_challenge(step: Challenge, words: Words) -> HtmlPage:
 def render_wait(
     payment: Payment | None, words: Words, *, path: str, poll_path: str | None, about: str = "busy"
 ) -> HtmlPage:
-    """Render a wait; with a path to poll it goes on when there is something new, without one at once.
+    """Render a waiting page. With a path to poll, it continues when the next step is ready; without one, at once.
 
-    `about` is the beginning of its words: `confirm` for a confirmation in the bank's app.
+    `about` is the prefix of its text keys: `confirm` for a confirmation in the bank's app.
     """
     return _render(
         "wait.html",
@@ -74,14 +74,14 @@ def render_wait(
         payment,
         path=path,
         poll_path=poll_path,
-        refresh_seconds=REFRESH_SECONDS if poll_path else 0,
+        refresh_seconds=REFRESH_INTERVAL_SECONDS if poll_path else 0,
         heading=words.say(f"{about}_title"),
         text=words.say(f"{about}_text"),
     )
 
 
 def render_ended(step: Ended, words: Words) -> HtmlPage:
-    """Render the end of a link that ran out."""
+    """Render the page for a challenge that expired."""
     return _render("ended.html", f"{STYLED}; form-action 'none'", words, step.payment, url=step.url)
 
 
@@ -94,15 +94,15 @@ def render_app(url: str, words: Words) -> HtmlPage:
 
 
 def render_method() -> HtmlPage:
-    """Render the end of a 3DS Method in the hidden frame, which only our own page may frame."""
+    """Render the end of a 3DS Method in the hidden frame. Only our own page may frame it."""
     policy = "default-src 'none'; script-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
     return HtmlPage(environment.get_template("method.html").render(), policy)
 
 
-def render_problem(about: str, words: Words, *, comes_back: bool = False) -> HtmlPage:
-    """Render a page for a browser that cannot be served: the words that begin with `about`.
+def render_problem(about: str, words: Words, *, is_temporary: bool = False) -> HtmlPage:
+    """Render an error page. `about` is the prefix of its text keys.
 
-    One whose trouble will pass looks again by itself.
+    If the error is temporary, the page loads again by itself.
     """
     return _render(
         "problem.html",
@@ -111,7 +111,7 @@ def render_problem(about: str, words: Words, *, comes_back: bool = False) -> Htm
         None,
         heading=words.say(f"{about}_title"),
         text=words.say(f"{about}_text"),
-        refresh_seconds=TROUBLE_REFRESH_SECONDS if comes_back else None,
+        refresh_seconds=ERROR_REFRESH_INTERVAL_SECONDS if is_temporary else None,
     )
 
 
@@ -122,9 +122,9 @@ def _render(template: str, policy: str, words: Words, payment: Payment | None, *
 
 
 def _origin(url: str) -> str:
-    """Return the origin of an address that came from the Directory, as a policy names it.
+    """Return the origin of a URL from the Directory Server, for a content security policy.
 
-    What could end the policy's list early is not part of an origin.
+    Characters that could end the policy's list of sources are left out.
     """
     parts = urlsplit(url)
     return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")

@@ -1,12 +1,12 @@
 """The payment pages, over HTTP.
 
-    GET  /pay/KEY        the form, or why there is none
-    POST /pay/KEY        one try
-    GET  /pay/KEY/done   where a try has led: to the shop, to the form again, or to a wait
-    GET  /pay/KEY/back   back to the shop, with what is known
+    GET  /pay/KEY        the form, or the reason why the link cannot be paid
+    POST /pay/KEY        submit a card
+    GET  /pay/KEY/done   redirect by the outcome: to the shop, to the form again, or to a waiting page
+    GET  /pay/KEY/back   redirect to the shop with the current result
 
-A browser gets no redirect for a POST: the way leads to the shop, and the policy of the page with the form would not
-let it go there. It gets a page that goes on by itself.
+The response to a POST is not a redirect, because the content security policy of the form's page would not let the
+browser follow one to the shop. It is a page that continues by itself.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ import structlog
 from tollhouse.checkout.card_form import CARD_FIELDS, read_card_form
 from tollhouse.checkout.http import (
     choose_page_words,
-    leave,
-    peer_of,
+    get_peer_address,
+    override_language,
     read_form,
     read_key,
     redirect,
+    redirect_to_merchant,
     send,
-    speak,
 )
-from tollhouse.checkout.pages import TROUBLE_REFRESH_SECONDS, HtmlPage
-from tollhouse.checkout.pay_pages import NEW_CARD, Form, Frame, render_busy, render_end, render_form
+from tollhouse.checkout.pages import ERROR_REFRESH_INTERVAL_SECONDS, HtmlPage
+from tollhouse.checkout.pay_pages import NEW_CARD, FormContent, Frame, render_busy, render_end, render_form
 from tollhouse.http.problems import build_retry_after
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -55,19 +55,19 @@ if TYPE_CHECKING:
     from tollhouse.links.model import Link
     from tollhouse.payments.dependencies import PaymentReader
 
-#: Forms taken from one link, and from one address, a minute.
-FORMS_BY_LINK = 20
-FORMS_BY_ADDRESS = 120
+#: Forms accepted per minute, for one link and from one address.
+MAX_FORMS_PER_LINK = 20
+MAX_FORMS_PER_ADDRESS = 120
 MAX_BODY_BYTES = 16 * 1024
 
-#: How long a buyer waits for an outcome that is open; then the shop gets them back, and hears the outcome by IPN.
+#: Time to wait for an unknown outcome. Then the consumer returns to the shop, which gets the outcome by callback.
 MAX_WAIT = timedelta(seconds=10)
-#: A page that would only say "wait" is held back this long, in case that it need not.
-INLINE_WAIT_SECONDS = 1.5
-PAUSE_SECONDS = 0.1
+#: Time to wait for an outcome before a waiting page is sent.
+INLINE_WAIT_TIMEOUT_SECONDS = 1.5
+POLL_INTERVAL_SECONDS = 0.1
 MAX_NUMBER_LENGTH = 4
 
-#: Faults that the form shows: the field, and the key of the words.
+#: Faults that the form shows: the field, and the key of the text.
 FORM_FAULTS = {
     Subject.SOURCE: ("account", "fault_account"),
     Subject.STORED_CARD: ("account", "fault_account"),
@@ -79,95 +79,101 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PaymentPageDependencies:
-    """What the pages work with. In live, the form refuses a card whose expiry is past."""
+    """Dependencies of the payment pages. In live, the form rejects expired cards."""
 
     links: LinkDependencies
-    address_of: Callable[[Request], str] = peer_of
+    address_of: Callable[[Request], str] = get_peer_address
     is_stage: bool = True
-    by_link: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_LINK))
-    by_address: RateLimit = field(default_factory=lambda: RateLimit(FORMS_BY_ADDRESS))
+    by_link: RateLimit = field(default_factory=lambda: RateLimit(MAX_FORMS_PER_LINK))
+    by_address: RateLimit = field(default_factory=lambda: RateLimit(MAX_FORMS_PER_ADDRESS))
 
     @property
     def reader(self) -> PaymentReader:
-        """What reads the tries of a page."""
+        """The reader of the payments of a link."""
         return self.links.charging.requests.reader
 
-    def frame(self, request: Request, link: Link | None = None) -> Frame:
-        """Return what the page of a request has in common with all others."""
+    def build_frame(self, request: Request, link: Link | None = None) -> Frame:
+        """Return the parts that all pages of a request share."""
         return Frame(choose_page_words(request, link.terms.language if link else None), self.is_stage, link)
 
-    async def frame_with_way(self, request: Request, link: Link) -> Frame:
-        """Return the same, with the way to the shop and whether the consumer stopped the last try."""
+    async def build_shop_frame(self, request: Request, link: Link) -> Frame:
+        """Return the shared parts with the shop's URL and whether the consumer canceled the last payment."""
         is_stopped = link.last is not None and await is_canceled(self.reader, link.last)
-        return replace(self.frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped)
+        return replace(
+            self.build_frame(request, link), shop_url=await _find_shop_url(self, link), is_canceled=is_stopped
+        )
 
 
 class PaymentPages:
     """The payment pages."""
 
-    def __init__(self, till: PaymentPageDependencies) -> None:
-        self._till = till
+    def __init__(self, deps: PaymentPageDependencies) -> None:
+        self._deps = deps
 
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
             Route("GET", f"{PATH}/{{key}}", self.show_page, answer_error=self.show_error),
-            Route("POST", f"{PATH}/{{key}}", self.take_form, answer_error=self.show_error),
+            Route("POST", f"{PATH}/{{key}}", self.submit_form, answer_error=self.show_error),
             Route("GET", f"{PATH}/{{key}}/done", self.show_result, answer_error=self.show_error),
-            Route("GET", f"{PATH}/{{key}}/back", self.go_back, answer_error=self.show_error),
+            Route("GET", f"{PATH}/{{key}}/back", self.return_to_shop, answer_error=self.show_error),
         ]
 
     async def show_page(self, request: Request) -> Response:
-        """Show the form, or why there is none."""
-        till, key = self._till, read_key(request)
-        link = await find_link(till.links.database, key)
+        """Show the form, or the reason why the link cannot be paid."""
+        deps, key = self._deps, read_key(request)
+        link = await find_link(deps.links.database, key)
         if link.state is LinkState.BUSY:
-            return redirect(await _find_challenge(till, link) or f"{PATH}/{key}/done")
+            return redirect(await _find_challenge(deps, link) or f"{PATH}/{key}/done")
         if link.state is LinkState.OPEN:
-            return send(await _draw_page(till, request, link, key=key))
-        return await _show_end(till, request, link)
+            return send(await _build_form_page(deps, request, link, key=key))
+        return await _show_end(deps, request, link)
 
-    async def take_form(self, request: Request) -> Response:
-        """Try to pay."""
-        till, key = self._till, read_key(request)
-        link = await find_link(till.links.database, key)
-        till.by_link.check((link.merchant_id, link.payment_id))
-        till.by_address.check(till.address_of(request))
+    async def submit_form(self, request: Request) -> Response:
+        """Charge the submitted card."""
+        deps, key = self._deps, read_key(request)
+        link = await find_link(deps.links.database, key)
+        deps.by_link.check((link.merchant_id, link.payment_id))
+        deps.by_address.check(deps.address_of(request))
         form = await read_form(request, limit_bytes=MAX_BODY_BYTES, card_fields=CARD_FIELDS)
         try:
-            return await _take_form(till, request, link, key=key, form=form)
+            return await _submit_form(deps, request, link, key=key, form=form)
         except Invalid:
-            frame = await till.frame_with_way(request, link)
+            frame = await deps.build_shop_frame(request, link)
             return send(render_end(frame, "refused", "bad"), status=409)
 
     async def show_result(self, request: Request) -> Response:
-        """Lead to the shop, to the form again, or to a wait."""
-        till, key = self._till, read_key(request)
-        link = await _wait_a_moment(till, key)
+        """Redirect by the outcome: to the shop, to the form again, or to a waiting page."""
+        deps, key = self._deps, read_key(request)
+        link = await _wait_for_outcome(deps, key)
         if link.state is LinkState.PAID and link.last:
-            return leave(await build_return_url(till.links.returns, link.last), till.frame(request, link).words)
+            return redirect_to_merchant(
+                await build_return_url(deps.links.returns, link.last), deps.build_frame(request, link).words
+            )
         if link.state is LinkState.BUSY and link.last:
-            if till.links.charging.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
-                return leave(await build_return_url(till.links.returns, link.last), till.frame(request, link).words)
-            return send(render_busy(till.frame(request, link), path=f"{PATH}/{key}/done"))
+            if deps.links.charging.clock.now() - link.last.attempt.sent_at > MAX_WAIT:
+                return redirect_to_merchant(
+                    await build_return_url(deps.links.returns, link.last), deps.build_frame(request, link).words
+                )
+            return send(render_busy(deps.build_frame(request, link), path=f"{PATH}/{key}/done"))
         return redirect(f"{PATH}/{key}")
 
-    async def go_back(self, request: Request) -> Response:
-        """Lead to the shop, with what is known."""
-        till, key = self._till, read_key(request)
-        link = await find_link(till.links.database, key)
-        url = await _find_shop_url(till, link)
-        return leave(url, till.frame(request, link).words) if url else redirect(f"{PATH}/{key}")
+    async def return_to_shop(self, request: Request) -> Response:
+        """Redirect to the shop with the current result."""
+        deps, key = self._deps, read_key(request)
+        link = await find_link(deps.links.database, key)
+        url = await _find_shop_url(deps, link)
+        return redirect_to_merchant(url, deps.build_frame(request, link).words) if url else redirect(f"{PATH}/{key}")
 
     def show_error(self, request: Request, error: Exception) -> Response:
         """Show a page about an error.
 
-        After a defect the page is shown again: the acquirer may have been asked, so nothing can be said of a charge.
+        After an internal error the page is loaded again, because the card may have been charged.
         """
-        frame = self._till.frame(request)
+        frame = self._deps.build_frame(request)
         match error:
             case Unavailable():
-                page = render_busy(frame, path=request.path, seconds=TROUBLE_REFRESH_SECONDS)
+                page = render_busy(frame, path=request.path, seconds=ERROR_REFRESH_INTERVAL_SECONDS)
                 return send(page, status=503, headers=build_retry_after(error))
             case RateLimited():
                 page = render_end(frame, "limited", "late", url=request.path, to_page=True)
@@ -178,54 +184,54 @@ class PaymentPages:
                 return send(render_end(frame, "unknown", "bad"), status=404)
             case _:
                 log.error("page.failed", page="payment", error=type(error).__name__, exc_info=error)
-                return send(render_busy(frame, path=request.path, seconds=TROUBLE_REFRESH_SECONDS), status=500)
+                return send(render_busy(frame, path=request.path, seconds=ERROR_REFRESH_INTERVAL_SECONDS), status=500)
 
 
-async def _take_form(
-    till: PaymentPageDependencies, request: Request, link: Link, *, key: str, form: Mapping[str, str]
+async def _submit_form(
+    deps: PaymentPageDependencies, request: Request, link: Link, *, key: str, form: Mapping[str, str]
 ) -> Response:
-    """Try to pay with what a form says; or show it again, with what is wrong."""
+    """Charge the card of a form, or show the form again with its faults."""
     number = _read_number(form)
-    is_own = is_form_of(till.links, link, number=number, proof=form.get("proof", ""))
+    is_own = is_form_of(deps.links, link, number=number, proof=form.get("proof", ""))
     if not is_own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        page = render_end(till.frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
+        page = render_end(deps.build_frame(request, link), "stale", "bad", url=f"{PATH}/{key}", to_page=True)
         return send(page, status=403)
     if link.state is not LinkState.OPEN or number != link.attempts + 1:
-        return _go_on(till, request, link, f"{PATH}/{key}/done")
-    filled = read_card_form(form, today=None if till.is_stage else datetime.now(UTC))
-    if filled.means is None:
-        page = await _draw_page(till, request, link, key=key, faults=filled.faults, form=form, kept=filled.kept)
+        return _continue_at(deps, request, link, f"{PATH}/{key}/done")
+    filled = read_card_form(form, today=None if deps.is_stage else datetime.now(UTC))
+    if filled.card is None:
+        page = await _build_form_page(deps, request, link, key=key, faults=filled.faults, form=form, kept=filled.kept)
         return send(page, status=400)
     try:
-        reply = await pay_link(
-            till.links, link, filled.means, _describe_buyer(till, request, link, form), number=number
-        )
+        reply = await pay_link(deps.links, link, filled.card, _read_browser(deps, request, link, form), number=number)
     except Invalid as error:
-        page = await _draw_page(till, request, link, key=key, faults=_name_faults(error), form=form, kept=filled.kept)
+        page = await _build_form_page(
+            deps, request, link, key=key, faults=_name_faults(error), form=form, kept=filled.kept
+        )
         return send(page, status=400)
-    return _go_on(till, request, link, _find_way(reply.body if reply else None) or f"{PATH}/{key}/done")
+    return _continue_at(deps, request, link, _find_next_url(reply.body if reply else None) or f"{PATH}/{key}/done")
 
 
 def _name_faults(error: Invalid) -> dict[str, str]:
-    """Say in words of the page what only the vault could know. Raises the error again if it is no fault of the form."""
+    """Return faults found by the vault as keys of texts, by field. Raises the error again if it concerns no field."""
     faults = error.faults if isinstance(error, RequestRejected) else ()
     if not faults or any(fault.subject not in FORM_FAULTS for fault in faults):
         raise error
     return dict(FORM_FAULTS[fault.subject] for fault in faults)
 
 
-def _find_way(answer: bytes | None) -> str | None:
-    """Return where the answer to a payment sends the cardholder, if it does."""
-    way: str | None = json.loads(answer)["payment"].get("url") if answer else None
-    return way
+def _find_next_url(response: bytes | None) -> str | None:
+    """Return the challenge URL in a payment's response, if there is one."""
+    url: str | None = json.loads(response)["payment"].get("url") if response else None
+    return url
 
 
-def _go_on(till: PaymentPageDependencies, request: Request, link: Link, path: str) -> Response:
-    return send(render_busy(till.frame(request, link), path=path, seconds=0))
+def _continue_at(deps: PaymentPageDependencies, request: Request, link: Link, path: str) -> Response:
+    return send(render_busy(deps.build_frame(request, link), path=path, seconds=0))
 
 
-async def _draw_page(
-    till: PaymentPageDependencies,
+async def _build_form_page(
+    deps: PaymentPageDependencies,
     request: Request,
     link: Link,
     *,
@@ -234,59 +240,61 @@ async def _draw_page(
     form: Mapping[str, str] | None = None,
     kept: Mapping[str, str] | None = None,
 ) -> HtmlPage:
-    number, proof = create_form(till.links, link)
-    cards = await find_stored_cards(till.links.database, link)
+    number, proof = create_form(deps.links, link)
+    cards = await find_stored_cards(deps.links.database, link)
     chosen = (form.get("account") or NEW_CARD) if form else ""
-    drawn = Form(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen, kept or {})
-    frame = await till.frame_with_way(request, link)
+    content = FormContent(f"{PATH}/{key}", number, proof, cards, faults or {}, chosen, kept or {})
+    frame = await deps.build_shop_frame(request, link)
     back = f"{PATH}/{key}/back" if frame.shop_url else None
-    return render_form(replace(frame, shop_url=back), link, drawn)
+    return render_form(replace(frame, shop_url=back), link, content)
 
 
-async def _show_end(till: PaymentPageDependencies, request: Request, link: Link) -> Response:
-    """Show why there is nothing to pay any more, and the way to the shop."""
-    frame = await till.frame_with_way(request, link)
-    key, mood = {
+async def _show_end(deps: PaymentPageDependencies, request: Request, link: Link) -> Response:
+    """Show the reason why the link cannot be paid, with a link to the shop."""
+    frame = await deps.build_shop_frame(request, link)
+    key, tone = {
         LinkState.PAID: ("paid", "good"),
         LinkState.SPENT: ("spent", "bad"),
         LinkState.CLOSED: ("refused", "bad"),
     }.get(link.state, ("expired", "late"))
-    return send(render_end(frame, key, mood), status=410)  # type: ignore[arg-type]  # moods
+    return send(render_end(frame, key, tone), status=410)  # type: ignore[arg-type]  # tones
 
 
-async def _find_shop_url(till: PaymentPageDependencies, link: Link) -> str | None:
-    """Return the way to the shop with the result, which is only the order where no card was tried."""
+async def _find_shop_url(deps: PaymentPageDependencies, link: Link) -> str | None:
+    """Return the shop's URL with the result, or with the order ID alone if no card was submitted."""
     if link.last is not None:
-        return await build_return_url(till.links.returns, link.last)
+        return await build_return_url(deps.links.returns, link.last)
     url = link.terms.redirect_url or link.site_redirect_url
     if not url:
         return None
     return await build_untried_return_url(
-        till.links.returns, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url
+        deps.links.returns, merchant_id=link.merchant_id, payment_id=link.payment_id, url=url
     )
 
 
-async def _find_challenge(till: PaymentPageDependencies, link: Link) -> str | None:
-    return await find_challenge_url(till.reader, link.last) if link.last else None
+async def _find_challenge(deps: PaymentPageDependencies, link: Link) -> str | None:
+    return await find_challenge_url(deps.reader, link.last) if link.last else None
 
 
-async def _wait_a_moment(till: PaymentPageDependencies, key: str) -> Link:
-    """Return a link, after a moment if the outcome of its try is open."""
-    link = await find_link(till.links.database, key)
-    for pause in growing_pauses(INLINE_WAIT_SECONDS, min_seconds=PAUSE_SECONDS, max_seconds=PAUSE_SECONDS):
+async def _wait_for_outcome(deps: PaymentPageDependencies, key: str) -> Link:
+    """Return a link, after a short wait if its payment has no outcome yet."""
+    link = await find_link(deps.links.database, key)
+    for pause in growing_pauses(
+        INLINE_WAIT_TIMEOUT_SECONDS, min_seconds=POLL_INTERVAL_SECONDS, max_seconds=POLL_INTERVAL_SECONDS
+    ):
         if link.state is not LinkState.BUSY:
             break
         await asyncio.sleep(pause)
-        link = await find_link(till.links.database, key)
+        link = await find_link(deps.links.database, key)
     return link
 
 
-def _describe_buyer(
-    till: PaymentPageDependencies, request: Request, link: Link, form: Mapping[str, str]
+def _read_browser(
+    deps: PaymentPageDependencies, request: Request, link: Link, form: Mapping[str, str]
 ) -> ConsumerBrowser:
-    address = till.address_of(request)
+    address = deps.address_of(request)
     browser = BrowserData.from_page(form, request.headers, ip=address)
-    return ConsumerBrowser(address, speak(browser, link.terms.language))
+    return ConsumerBrowser(address, override_language(browser, link.terms.language))
 
 
 def _read_number(form: Mapping[str, str]) -> int:

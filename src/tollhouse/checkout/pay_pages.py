@@ -1,4 +1,4 @@
-"""The payment page and its ends, rendered, each with the policy that it needs."""
+"""Rendering of the payment page and its final pages, each with its content security policy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tollhouse.checkout.card_form import MAX_HOLDER_LENGTH
-from tollhouse.checkout.looks import build_style, name_digest, read_logo
-from tollhouse.checkout.pages import REFRESH_SECONDS, HtmlPage, environment
-from tollhouse.checkout.pay_view import build_summary, describe_setback
+from tollhouse.checkout.page_style import build_style, build_style_source, read_logo
+from tollhouse.checkout.pages import REFRESH_INTERVAL_SECONDS, HtmlPage, environment
+from tollhouse.checkout.pay_view import build_summary, describe_failure
 from tollhouse.links.model import LinkState
 
 if TYPE_CHECKING:
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from tollhouse.links.model import Link
     from tollhouse.payments.charge.wallet import WalletCard
 
-#: What a page of this kind is about: `busy` looks again by itself.
-Mood = Literal["busy", "good", "late", "bad"]
+#: Appearance of a page with one message. A `busy` page loads again by itself.
+Tone = Literal["busy", "good", "late", "bad"]
 
-#: The form of the card that is no stored one.
+#: Name of the form for a new card.
 NEW_CARD = "new"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What a form of the page has in it.
+class FormContent:
+    """Content of the form page.
 
-    `faults` are keys of words by field, `chosen` is the form that was sent, and `kept` what it said that may be shown.
+    `faults` are keys of texts by field, `chosen` names the submitted form, and `kept` has its values that may be shown.
     """
 
     path: str
@@ -42,7 +42,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What all pages of a link have in common. `is_canceled`: the consumer stopped the last try at the bank."""
+    """Parts that all pages of a link share. `is_canceled`: the consumer canceled the last challenge."""
 
     words: Words
     is_stage: bool
@@ -51,8 +51,8 @@ class Frame:
     is_canceled: bool = False
 
 
-def render_form(frame: Frame, link: Link, form: Form) -> HtmlPage:
-    """Render the page that takes a card. A card number and a security code come back in no page."""
+def render_form(frame: Frame, link: Link, form: FormContent) -> HtmlPage:
+    """Render the card form. No page contains a typed card number or security code."""
     words, consumer = frame.words, link.terms.consumer
     summary = build_summary(link, words)
     names = (str(consumer.get(name, "")) for name in ("firstName", "lastName"))
@@ -68,7 +68,7 @@ def render_form(frame: Frame, link: Link, form: Form) -> HtmlPage:
         faults=form.faults,
         chosen=form.chosen,
         faulty=[words.say(name) for name in form.faults if name != "account"],
-        setback=None if form.faults else describe_setback(link.last, words, is_canceled=frame.is_canceled),
+        failure=None if form.faults else describe_failure(link.last, words, is_canceled=frame.is_canceled),
         summary=summary,
         has_later=any(line.note for line in summary.lines),
         values={
@@ -80,20 +80,20 @@ def render_form(frame: Frame, link: Link, form: Form) -> HtmlPage:
     )
 
 
-def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to_page: bool = False) -> HtmlPage:
-    """Render a page with one thing to say: the words that begin with a key. `url` leads on."""
+def render_end(frame: Frame, key: str, tone: Tone, *, url: str | None = None, to_page: bool = False) -> HtmlPage:
+    """Render a page with one message. `key` is the prefix of its text keys; `url` is the target of its link."""
     words, link = frame.words, frame.link
     filled = _fill(link, words)
     is_spent = link is not None and link.state is LinkState.SPENT
-    setback = describe_setback(link.last, words, is_canceled=frame.is_canceled) if link and is_spent else None
+    failure = describe_failure(link.last, words, is_canceled=frame.is_canceled) if link and is_spent else None
     return _render(
         "pay_end.html",
         frame,
         heading=words.say(f"{key}_title"),
         text=words.say(f"{key}_text", **filled),
-        mood=mood,
+        tone=tone,
         summary=build_summary(link, words) if link else None,
-        setback=setback,
+        failure=failure,
         link_url=url or frame.shop_url,
         link_text=words.say("back_to_page" if to_page else "back_to_shop"),
         refresh_seconds=None,
@@ -101,19 +101,19 @@ def render_end(frame: Frame, key: str, mood: Mood, *, url: str | None = None, to
     )
 
 
-def render_busy(frame: Frame, *, path: str, seconds: int = REFRESH_SECONDS) -> HtmlPage:
-    """Render a wait that goes on to a path by itself."""
+def render_busy(frame: Frame, *, path: str, seconds: int = REFRESH_INTERVAL_SECONDS) -> HtmlPage:
+    """Render a waiting page that loads a path by itself."""
     words = frame.words
     return _render(
         "pay_end.html",
         frame,
         heading=words.say("busy_title"),
         text=words.say("busy_text"),
-        mood="busy",
+        tone="busy",
         summary=build_summary(frame.link, words) if frame.link else None,
-        setback=None,
+        failure=None,
         link_url=path,
-        link_text=words.say("look_again"),
+        link_text=words.say("check_again"),
         refresh_seconds=seconds,
         refresh_path=path,
     )
@@ -144,7 +144,7 @@ def _render(
 ) -> HtmlPage:
     looks = frame.link.looks if frame.link else {}
     style = build_style(looks)
-    sources = f"'self' {name_digest(style)}" if style else "'self'"
+    sources = f"'self' {build_style_source(style)}" if style else "'self'"
     policy = (
         f"default-src 'none'; style-src {sources}; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
         f"form-action {form_action}" + ("; script-src 'self'" if scripted else "")

@@ -1,4 +1,4 @@
-"""What the payment page shows, put into words: what is sold, for how much, now and later."""
+"""The summary on the payment page: items, amounts, and later charges."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tollhouse.links.model import Fee, Link
 from tollhouse.links.pay import METHOD
 from tollhouse.payments.model import Item, Payment
 
-#: Kinds of fees that have words of their own.
+#: Kinds of fees that have texts of their own.
 KNOWN_FEES = frozenset({"processing", "platform"})
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the summary; `note` says below its title what comes later, `tax` what of the amount is tax."""
+    """A line of the summary. `note` describes later charges; `tax` is the part of the amount that is tax."""
 
     title: str
     amount: str
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is bought."""
+    """The summary of a link's items and amounts."""
 
     shop: str
     lines: tuple[Line, ...]
@@ -39,20 +39,20 @@ class Summary:
     total: str
     #: Whether anything is charged now.
     is_charged: bool
-    #: What happens to the card when nothing is charged now.
+    #: Explanation of the verification if nothing is charged now.
     notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
-    """The reason why the last try failed, in the language of the page."""
+class DeclineNotice:
+    """The reason why the last payment failed, in the language of the page."""
 
     heading: str
     text: str
 
 
 def build_summary(link: Link, words: Words) -> Summary:
-    """Put into words what a link sells."""
+    """Build the summary of a link."""
     terms = link.terms
     total = compute_total(terms, method=METHOD)
     return Summary(
@@ -72,7 +72,7 @@ def _build_line(item: Item, words: Words) -> Line:
 
 
 def describe_tax(prices: Sequence[Price], words: Words) -> str:
-    """Say what tax is in what is due at once, as far as the merchant said."""
+    """Describe the tax in the amount due now, as far as the merchant gave it."""
     taxed = [price.tax for price in prices if price.offset.is_at_once and price.tax]
     amount = sum(tax.amount_minor for tax in taxed)
     if not amount:
@@ -87,7 +87,7 @@ def _build_fee(fee: Fee, words: Words) -> Line:
 
 
 def describe_later(prices: Sequence[Price], words: Words) -> str:
-    """Say what is charged after the first instant: "$5.00 in 3 days, then $29.99 every 30 days. Renews ..."."""
+    """Describe later charges: "$5.00 in 3 days, then $29.99 every 30 days. Renews ..."."""
     later = [price for price in prices if not price.offset.is_at_once]
     if not later:
         return ""
@@ -106,9 +106,9 @@ def _describe_price(price: Price, words: Words) -> str:
     return words.say("later_once", amount=amount, when=words.when(price.offset))
 
 
-def describe_setback(last: Payment | None, words: Words, *, is_canceled: bool = False) -> Setback | None:
-    """Give the reason why the last try failed, if there was one. `is_canceled`: the consumer stopped at the bank."""
+def describe_failure(last: Payment | None, words: Words, *, is_canceled: bool = False) -> DeclineNotice | None:
+    """Return the reason why the last payment failed, if it did. `is_canceled`: the consumer canceled the challenge."""
     if last is None or last.code is None:
         return None
     heading = "declined" if last.code.startswith("5") else "failed"
-    return Setback(words.say(heading), words.say(choose_reason(last.code, is_canceled=is_canceled)))
+    return DeclineNotice(words.say(heading), words.say(choose_reason(last.code, is_canceled=is_canceled)))

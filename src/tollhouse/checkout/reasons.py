@@ -1,13 +1,13 @@
-"""The reason of a decline in words for the consumer, who is told less than the merchant.
+"""The reason of a decline as a text for the consumer, which says less than the merchant's.
 
-The public text of a code is for merchants and is English. Lost, stolen and suspected cards have no reason of their own.
+The public text of a code is for merchants and is English. Lost, stolen and suspected cards have no text of their own.
 """
 
 from __future__ import annotations
 
 from tollhouse.kernel import codes
 
-#: Keys of words by payment code. Other codes have no reason that a consumer can act on.
+#: Keys of texts by payment code. The consumer cannot act on other codes.
 REASONS = {
     codes.BLACKLISTED: "refused",
     codes.VELOCITY: "often",
@@ -47,5 +47,5 @@ REASONS = {
 
 
 def choose_reason(code: str, *, is_canceled: bool) -> str:
-    """Return the key of the words that give the reason of a failed payment."""
+    """Return the key of the text that gives the reason of a failed payment."""
     return f"reason_{'canceled' if is_canceled else REASONS.get(code, 'other')}"

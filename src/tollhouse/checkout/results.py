@@ -1,7 +1,7 @@
-"""Results of challenges, from the Directory and from nobody else.
+"""The call by which the Directory Server sends the results of challenges.
 
-The Directory shows a secret of the operator's, or a client certificate. TLS ends at a proxy, which checks that the
-Directory has the key of the certificate, and passes it on in `Client-Cert`.
+The Directory Server authenticates by a secret that the operator chose, or by a client certificate. TLS ends at a
+proxy, which verifies the certificate and passes it on in `Client-Cert`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class DirectoryAccess:
-    """The authentication of the Directory, by a secret or by a client certificate; without either nobody passes."""
+    """Authenticator of the Directory Server by a secret or a client certificate. Without either it rejects all."""
 
     def __init__(
         self,
@@ -43,29 +43,29 @@ class DirectoryAccess:
         self._comes_from_proxy = comes_from_proxy
 
     def check(self, request: Request) -> None:
-        """Raise NotAuthenticated unless the request is the Directory's."""
+        """Raise NotAuthenticated unless the request comes from the Directory Server."""
         if not (self._has_secret(request) or self._has_certificate(request)):
             log.warning("directory.not_authenticated")
-            raise NotAuthenticated("The Directory has to authenticate.")
+            raise NotAuthenticated("Authentication failed. Send the Directory Server's secret or client certificate.")
 
     def _has_secret(self, request: Request) -> bool:
-        shown = request.headers.get("authorization")
-        return self._secret is not None and compare_digest(shown.encode(), f"Bearer {self._secret}".encode())
+        value = request.headers.get("authorization")
+        return self._secret is not None and compare_digest(value.encode(), f"Bearer {self._secret}".encode())
 
     def _has_certificate(self, request: Request) -> bool:
-        shown = request.headers.get("client-cert")
-        if not self._fingerprints or not shown or not self._comes_from_proxy(request):
+        value = request.headers.get("client-cert")
+        if not self._fingerprints or not value or not self._comes_from_proxy(request):
             return False
-        fingerprint = fingerprint_certificate(shown)
+        fingerprint = fingerprint_certificate(value)
         return any(compare_digest(fingerprint, known) for known in self._fingerprints)
 
 
-def fingerprint_certificate(shown: str) -> str:
-    """Return the SHA-256 of a certificate as proxies pass it on; of what is none, nothing.
+def fingerprint_certificate(value: str) -> str:
+    """Return the SHA-256 of a certificate passed on by a proxy; return an empty text for an invalid one.
 
     RFC 9440 writes base64 between colons; nginx writes the percent-encoded PEM.
     """
-    text = shown[:MAX_CERTIFICATE_CHARACTERS].strip()
+    text = value[:MAX_CERTIFICATE_CHARACTERS].strip()
     if text.startswith(":"):
         encoded = text.strip(":")
     else:
@@ -78,7 +78,7 @@ def fingerprint_certificate(shown: str) -> str:
 
 
 class ResultCalls:
-    """The call on which the Directory reports."""
+    """The call by which the Directory Server sends results."""
 
     def __init__(self, authentication: AuthenticationDependencies, access: DirectoryAccess) -> None:
         self._authentication = authentication
@@ -86,10 +86,10 @@ class ResultCalls:
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        return [Route("POST", "/3ds/results", self.take_result)]
+        return [Route("POST", "/3ds/results", self.receive_result_message)]
 
-    async def take_result(self, request: Request) -> Response:
-        """Take an RReq from the Directory and answer with RRes or Erro."""
+    async def receive_result_message(self, request: Request) -> Response:
+        """Receive an RReq from the Directory Server and return RRes or Erro."""
         self._access.check(request)
         message = await request.read_body(limit_bytes=MAX_RESULT_BYTES)
         return Response(await receive_result(self._authentication, message))

@@ -1,6 +1,6 @@
-"""The words of the payment page in the buyer's language, and how that language writes money and times.
+"""The texts of the payment page in the consumer's language, with its formats of amounts and times.
 
-A language is a file in `words/`. Money, periods and dates are babel's, which has the tables of Unicode's CLDR.
+A language is a file in `words/`. Amounts, periods and dates are formatted by babel with the tables of Unicode CLDR.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from babel.numbers import parse_pattern
 from tollhouse.catalog.model import Offset
 from tollhouse.kernel.money import Money
 
-DEFAULT = "en"
-#: Of the browser's languages no more are looked at.
-MAX_ACCEPTED = 20
+DEFAULT_LANGUAGE = "en"
+#: Maximum number of languages read from the browser's header.
+MAX_ACCEPTED_LANGUAGES = 20
 
-#: A code that stands in the place of a symbol needs a space where a symbol does not.
+#: A currency code in place of a symbol needs a space before the digits.
 LETTER_BEFORE_DIGIT = re.compile(r"(?<=[A-Z])(?=[0-9])")
 
 UNITS = {"d": ("day", 1), "w": ("week", 7), "m": ("month", 30), "y": ("year", 365)}
@@ -34,18 +34,18 @@ UNITS = {"d": ("day", 1), "w": ("week", 7), "m": ("month", 30), "y": ("year", 36
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a page says in one language."""
+    """The texts of the pages in one language."""
 
     language: str
     locale: Locale
     texts: Mapping[str, str]
 
     def say(self, key: str, **values: object) -> str:
-        """Return a text with its gaps filled."""
+        """Return a text with its placeholders filled in."""
         return self.texts[key].format(**values)
 
     def money(self, money: Money) -> str:
-        """Write an amount with the decimals that ISO 4217 gives its currency: $19.99, 19,99 €, JP¥1,000."""
+        """Format an amount with the decimals that ISO 4217 gives its currency: $19.99, 19,99 €, JP¥1,000."""
         exponent = money.currency.exponent
         amount = Decimal(money.amount_minor).scaleb(-exponent)
         pattern = parse_pattern(self.locale.currency_formats["standard"].pattern)
@@ -54,7 +54,7 @@ class Words:
         return LETTER_BEFORE_DIGIT.sub("\N{NO-BREAK SPACE}", text)
 
     def when(self, offset: Offset) -> str:
-        """Say how far off a charge is: in 3 days."""
+        """Describe the time until a charge: in 3 days."""
         unit, days = UNITS[offset.unit]
         distance = timedelta(days=days * offset.count)
         return format_timedelta(
@@ -66,19 +66,19 @@ class Words:
         )
 
     def every(self, offset: Offset) -> str:
-        """Say how often something comes again: every 30 days, every month."""
+        """Describe the interval of a charge: every 30 days, every month."""
         key = f"every_1_{offset.unit}" if offset.count == 1 else f"every_{offset.unit}"
         return self.say(key, count=offset.count)
 
     def moment(self, moment: datetime) -> str:
-        """Write a moment, in UTC as nobody knows the buyer's zone."""
+        """Format a time in UTC, because the consumer's time zone is unknown."""
         day = format_date(moment, "medium", locale=self.locale)
         return f"{day}, {format_time(moment, 'short', locale=self.locale)} UTC"
 
 
 @cache
 def words_of(language: str) -> Words:
-    """Return a language's words. Raises KeyError for one that there are no words of."""
+    """Return the texts of a language. Raises KeyError if the language is not supported."""
     if language not in languages():
         raise KeyError(language)
     text = files(__package__).joinpath("words", f"{language}.toml").read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def words_of(language: str) -> Words:
 
 @cache
 def languages() -> frozenset[str]:
-    """Return the languages that there are words of."""
+    """Return the supported languages."""
     names = (entry.name for entry in files(__package__).joinpath("words").iterdir())
     return frozenset(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
@@ -95,8 +95,8 @@ def languages() -> frozenset[str]:
 def choose_words(wanted: str | None, accepted: str) -> Words:
     """Choose the merchant's language, else the first of the browser's (Accept-Language), else English.
 
-    Browsers write their languages in the order in which they are liked, so weights need not be read.
+    Browsers list their languages in the order of preference, so weights are not read.
     """
-    tags = [wanted or "", *(part.partition(";")[0] for part in accepted.split(",")[:MAX_ACCEPTED])]
+    tags = [wanted or "", *(part.partition(";")[0] for part in accepted.split(",")[:MAX_ACCEPTED_LANGUAGES])]
     known = (tag.strip()[:2].lower() for tag in tags if tag.strip()[2:3] in {"", "-"})
-    return words_of(next((tag for tag in known if tag in languages()), DEFAULT))
+    return words_of(next((tag for tag in known if tag in languages()), DEFAULT_LANGUAGE))

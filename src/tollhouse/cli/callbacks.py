@@ -38,7 +38,7 @@ ONE_HOUR = timedelta(hours=1)
 ipn_app = typer.Typer(help="Callbacks.", no_args_is_help=True)
 secret_app = typer.Typer(help="IPN secrets, which sign callbacks.", no_args_is_help=True)
 
-Merchant = Annotated[str, typer.Option(help="The merchant's id or name.", show_default="the demo")]
+Merchant = Annotated[str, typer.Option(help="The merchant's ID or name.", show_default="the demo")]
 Overlap = Annotated[
     int, typer.Option(help="Hours for which both secrets are valid.", min=0, max=MAX_OVERLAP // ONE_HOUR)
 ]
@@ -48,43 +48,43 @@ DEMO = str(MERCHANT_ID)
 
 @secret_app.command("rotate")
 def rotate(merchant: Merchant = DEMO, overlap: Overlap = DEFAULT_OVERLAP // ONE_HOUR, data_dir: DataDir = None) -> None:
-    """Draw a new IPN secret and print it, this once. For some hours it is valid beside the old one."""
+    """Create a new IPN secret and print it once. For some hours the old one is valid too."""
     settings = read_settings(data_dir=data_dir)
     secret = new_ipn_secret()
     ends_at = run(_rotate(settings, merchant, secret, overlap * ONE_HOUR), settings)
     print(secret)
     if overlap:
-        typer.echo(f"X-Signature is made with the old secret until {_show(ends_at)} or `secret finish`.", err=True)
+        typer.echo(f"The old secret signs X-Signature until {_format_time(ends_at)} or `secret finish`.", err=True)
     else:
         typer.echo("The old secret is no longer valid.", err=True)
 
 
 @secret_app.command("finish")
 def finish(merchant: Merchant = DEMO, data_dir: DataDir = None) -> None:
-    """End a rotation before its time: your listener has the new secret, and the old one is no longer valid."""
+    """Finish a rotation early, after your listener has the new secret: the old one is no longer valid."""
     settings = read_settings(data_dir=data_dir)
-    run(_end(settings, merchant, is_finished=True), settings)
+    run(_end_rotation(settings, merchant, is_finished=True), settings)
     print("Only the new secret is valid.")
 
 
 @secret_app.command("cancel")
 def cancel(merchant: Merchant = DEMO, data_dir: DataDir = None) -> None:
-    """Withdraw a new secret before the end of its rotation: the old one stays."""
+    """Cancel a rotation: the new secret is no longer valid, and the old one stays."""
     settings = read_settings(data_dir=data_dir)
-    run(_end(settings, merchant, is_finished=False), settings)
+    run(_end_rotation(settings, merchant, is_finished=False), settings)
     print("Only the old secret is valid.")
 
 
 @secret_app.command("status")
 def show_status(merchant: Merchant = DEMO, data_dir: DataDir = None) -> None:
-    """Tell whether a rotation is under way, and when it ends."""
+    """Show whether a rotation is in progress, and when it ends."""
     settings = read_settings(data_dir=data_dir)
-    ends_at = run(processes.run_on_connection(settings, partial(_read_end, merchant)), settings)
-    print("No rotation is under way." if ends_at is None else f"Two secrets are valid until {_show(ends_at)}.")
+    ends_at = run(processes.run_on_connection(settings, partial(_read_rotation_end, merchant)), settings)
+    print("No rotation is in progress." if ends_at is None else f"Two secrets are valid until {_format_time(ends_at)}.")
 
 
 async def _rotate(settings: Settings, merchant: str, secret: str, overlap: timedelta) -> datetime:
-    """Begin a rotation, with the keys of the deployment. Raises ConfigurationError for other keys."""
+    """Begin a rotation. Raises ConfigurationError if the keys are not those of the database."""
     vault = open_vault(settings)
 
     async def begin(connection: PlainConnection) -> datetime:
@@ -94,14 +94,16 @@ async def _rotate(settings: Settings, merchant: str, secret: str, overlap: timed
                 await select_sealed_secret(connection, merchant_id=merchant_id), bound_to=f"ipn|{merchant_id}"
             )
         except SealBroken:
-            raise ConfigurationError(f"The keys in {settings.key_path} are not those of this database.") from None
+            raise ConfigurationError(
+                f"The keys in {settings.key_path} do not belong to this database. Restore its key file."
+            ) from None
         sealed = vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}")
         return await begin_rotation(connection, merchant_id=merchant_id, sealed=sealed, overlap=overlap)
 
     return await processes.run_on_connection(settings, begin)
 
 
-async def _end(settings: Settings, merchant: str, *, is_finished: bool) -> None:
+async def _end_rotation(settings: Settings, merchant: str, *, is_finished: bool) -> None:
     async def end(connection: PlainConnection) -> None:
         merchant_id = await find_merchant(connection, merchant)
         await (finish_rotation if is_finished else cancel_rotation)(connection, merchant_id=merchant_id)
@@ -109,12 +111,12 @@ async def _end(settings: Settings, merchant: str, *, is_finished: bool) -> None:
     await processes.run_on_connection(settings, end)
 
 
-async def _read_end(merchant: str, connection: PlainConnection) -> datetime | None:
+async def _read_rotation_end(merchant: str, connection: PlainConnection) -> datetime | None:
     return await select_rotation_end(connection, merchant_id=await find_merchant(connection, merchant))
 
 
-def _show(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _format_time(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @ipn_app.command("resend")
@@ -130,16 +132,16 @@ def resend(
     endpoint: Annotated[
         str | None, typer.Option(help="Callbacks to the scheme, host and port of this URL.", show_default="any")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was acknowledged.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also acknowledged callbacks.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Send callbacks of a range of events again: what failed, or everything. What is on its way is left out."""
+    """Send callbacks of a range of events again: failed ones, or all. Deliveries in progress are left out."""
     settings = read_settings(data_dir=data_dir)
     filter_ = ResendFilter(
         after=after,
         until=MAX_ID if until is None else until,
-        since=_in_utc(since),
-        before=_in_utc(before),
+        since=_to_utc(since),
+        before=_to_utc(before),
         origin=None if endpoint is None else get_origin(endpoint),
         only_failed=not everything,
     )
@@ -150,14 +152,14 @@ def resend(
 
 
 async def _resend(settings: Settings, merchant: str, filter_: ResendFilter) -> int:
-    """Send all batches again, each in a transaction of its own, and say how far it got. Returns how many it sent."""
+    """Send all batches again, each in its own database transaction. Print the progress and return the number sent."""
 
     async def read_range(connection: PlainConnection) -> tuple[int, int]:
         merchant_id = await find_merchant(connection, merchant)
         return merchant_id, await select_last_sequence(connection, merchant_id)
 
     total = 0
-    async with processes.open_some_database(settings) as database:
+    async with processes.open_database(settings) as database:
         async with database.transaction() as connection:
             merchant_id, last = await read_range(connection)
         filter_ = replace(filter_, until=min(filter_.until, last))
@@ -172,5 +174,5 @@ async def _resend(settings: Settings, merchant: str, filter_: ResendFilter) -> i
     return total
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC)
+def _to_utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=time.tzinfo or UTC)

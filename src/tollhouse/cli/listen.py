@@ -1,8 +1,7 @@
-"""`tollhouse listen`: see callbacks come in, and pass them on to a server of one's own.
+"""`tollhouse listen`: receive callbacks, print them, and forward them to another server.
 
-A receiver for developers. It listens on this machine, prints a line for each callback, checks its signatures, and
-forwards the same bytes and headers. The gateway gets the status that the forwarded request got, so its retries can be
-watched too.
+It is a receiver for developers. It prints a line for each callback, verifies its signatures, and forwards the same
+bytes and headers. The gateway gets the status of the forwarded request, so developers can watch its retries too.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024
-MAX_ANSWER_BYTES = 16 * 1024
-MAX_SHOWN_BYTES = 64 * 1024
+MAX_RESPONSE_BYTES = 16 * 1024
+MAX_PRINTED_BYTES = 64 * 1024
 MAX_CONNECTIONS = 256
 FORWARD_TIMEOUT_SECONDS = 14.0
 
-#: Of a legacy form, and where its XML says what it is about.
-LEGACY_FIELDS = 16
+#: Fields of a legacy form, and the elements of its XML that describe the callback.
+MAX_LEGACY_FIELDS = 16
 LEGACY_FACT = re.compile(r"<(mode|status|orderId)>([^<]*)<")
 LEGACY_ID = re.compile(r'<transaction id="([^"]*)"')
 
-#: What belongs to one connection, or is set anew for the next.
-_NOT_FORWARDED = frozenset(
+#: Headers that belong to one connection, or are set for the next one.
+_HOP_HEADERS = frozenset(
     {
         "connection",
         "content-length",
@@ -67,12 +66,12 @@ _NOT_FORWARDED = frozenset(
 
 
 class ForwardImpossible(TollhouseError):
-    """The address to which callbacks shall be passed on is none."""
+    """The forwarding URL is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCallback:
-    """What a callback is about, as far as its body says."""
+    """The subject of a callback, read from its body."""
 
     kind: str
     status: str
@@ -86,8 +85,8 @@ class ClientGone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the gateway is told. `note` is for the printed line."""
+class CallbackResponse:
+    """The response to the gateway. `note` is for the printed line."""
 
     status: int
     body: bytes = b""
@@ -110,7 +109,7 @@ async def listen(
     """Receive callbacks until `stop` is set or the task is cancelled.
 
     `secret` is the merchant's IPN secret, by default that of the demo in `data_directory`; without either, signatures
-    are not checked. Port 0 is any free one; `ready` is told the address. Raises PortUnavailable and ForwardImpossible.
+    are not checked. Port 0 is any free port; `ready` gets the address. Raises PortUnavailable and ForwardImpossible.
     """
     if forward_to is not None:
         _check_address(forward_to)
@@ -129,7 +128,7 @@ async def listen(
 
 
 class Listener:
-    """The application behind the port: it takes a POST to any path, passes it on and prints it."""
+    """The application of the port. It receives a POST to any path, forwards it and prints it."""
 
     def __init__(
         self,
@@ -147,35 +146,35 @@ class Listener:
         self._shows_bodies = shows_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["method"] != "POST":
-            await _respond(send, Answer(HTTPStatus.METHOD_NOT_ALLOWED))
+            await _respond(send, CallbackResponse(HTTPStatus.METHOD_NOT_ALLOWED))
             return
         try:
             body = await _read_body(receive)
         except ClientGone:
             return
         if body is None:
-            await _respond(send, Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
+            await _respond(send, CallbackResponse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
             return
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        await _respond(send, await self._take(headers, body))
+        await _respond(send, await self._handle_callback(headers, body))
 
-    async def _take(self, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
-        """Pass a callback on, and print a line."""
+    async def _handle_callback(self, headers: Sequence[tuple[str, str]], body: bytes) -> CallbackResponse:
+        """Forward a callback and print a line."""
         begun = time.monotonic()
-        answer = await _pass_on(self._session, self._forward_to, headers, body)
+        response = await _forward(self._session, self._forward_to, headers, body)
         milliseconds = round((time.monotonic() - begun) * 1000)
         verdict = judge_signature(dict(headers), body, secret=self._secret, now=time.time())
-        line = render_line(read_callback(body), verdict, answer, milliseconds if self._forward_to else None)
+        line = render_line(read_callback(body), verdict, response, milliseconds if self._forward_to else None)
         self._console.print(line, soft_wrap=True)
         if self._shows_bodies:
             self._console.print(Text(render_body(body), style="dim"), soft_wrap=True)
-        return answer
+        return response
 
 
 def read_demo_secret(data_directory: Path) -> str | None:
-    """Return the IPN secret of the demo merchant, or None where there is no demo."""
+    """Return the IPN secret of the demo merchant, or None if there is no demo."""
     try:
         demo = json.loads((data_directory / "demo.json").read_bytes())
     except (OSError, ValueError):
@@ -185,7 +184,7 @@ def read_demo_secret(data_directory: Path) -> str | None:
 
 
 def read_callback(body: bytes) -> ReceivedCallback:
-    """Read what a callback is about; what is missing is empty, for the body may be anything."""
+    """Read the subject of a callback. Missing fields are empty, because the body may be anything."""
     try:
         content = parse_json(body)
     except Invalid:
@@ -201,9 +200,9 @@ def read_callback(body: bytes) -> ReceivedCallback:
 
 
 def read_legacy_callback(body: bytes) -> ReceivedCallback:
-    """Read what a form is about, or whatever else is no JSON."""
+    """Read the subject of a legacy form, or of a body that is not JSON."""
     try:
-        xml = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=LEGACY_FIELDS)).get("ipn", "")
+        xml = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_LEGACY_FIELDS)).get("ipn", "")
     except ValueError:
         xml = ""
     facts, identity = dict(LEGACY_FACT.findall(xml)), LEGACY_ID.search(xml)
@@ -217,9 +216,9 @@ def read_legacy_callback(body: bytes) -> ReceivedCallback:
 
 
 def verify_callback(headers: Mapping[str, str], body: bytes, *, secret: str, now: float) -> None:
-    """Check the signatures of a callback. Raises SignatureMismatch, saying which of them is wrong.
+    """Verify the signatures of a callback. Raises SignatureMismatch, which names the wrong one.
 
-    A legacy form bears no X-Signature.
+    A legacy form has no X-Signature.
     """
     callback = read_callback(body)
     named = {name.lower(): value for name, value in headers.items()}
@@ -247,7 +246,7 @@ def verify_callback(headers: Mapping[str, str], body: bytes, *, secret: str, now
 
 
 def judge_signature(headers: Mapping[str, str], body: bytes, *, secret: str | None, now: float) -> Text:
-    """Say in a few words whether a callback is genuine."""
+    """Describe whether the signatures of a callback are valid."""
     if secret is None:
         return Text("signature not checked", style="yellow")
     try:
@@ -258,24 +257,24 @@ def judge_signature(headers: Mapping[str, str], body: bytes, *, secret: str | No
 
 
 def render_banner(url: str, *, forward_to: str | None, checked: bool) -> Panel:
-    """Render what is printed first."""
+    """Render the text printed at the start."""
     lines = [
         Text.assemble("Listening on  ", (url, "bold cyan")),
         Text.assemble("Forwarding to ", (forward_to, "bold cyan"))
         if forward_to
-        else Text("Answering 200 to everything"),
-        Text(
-            "Signatures are checked" if checked else "Signatures are not checked: there is no --secret and no demo.json"
-        ),
+        else Text("Responding 200 to everything"),
+        Text("Signatures are verified" if checked else "Signatures are not verified: give --secret, or start the demo"),
         Text.assemble("\nGive this address as ", ("url.ipnUrl", "bold"), " of a payment, or as the ipnUrl of a site."),
     ]
     return Panel(Text("\n").join(lines), title="tollhouse listen", title_align="left", expand=False)
 
 
-def render_line(callback: ReceivedCallback, verdict: Text, answer: Answer, milliseconds: int | None) -> Text:
-    """Render the line of one callback. What the callback says is printed as it is, never taken as markup."""
+def render_line(
+    callback: ReceivedCallback, verdict: Text, response: CallbackResponse, milliseconds: int | None
+) -> Text:
+    """Render the line of one callback. Its texts are never interpreted as markup."""
     good = callback.status in ("success", "active", "trial", "successful", "refunded")
-    acknowledged = answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
+    acknowledged = response.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
     parts: list[Any] = [
         (f"{datetime.now().astimezone():%H:%M:%S}", "dim"),
         f"  {callback.kind:<10} ",
@@ -284,38 +283,36 @@ def render_line(callback: ReceivedCallback, verdict: Text, answer: Answer, milli
         " ",
         verdict,
         "  → ",
-        (str(answer.status), "green" if acknowledged else "bold red"),
+        (str(response.status), "green" if acknowledged else "bold red"),
     ]
     if milliseconds is not None:
-        parts.append((f" {answer.note or 'from your server'}, {milliseconds} ms", "dim"))
+        parts.append((f" {response.note or 'from your server'}, {milliseconds} ms", "dim"))
     return Text.assemble(*parts)
 
 
 def render_body(body: bytes) -> str:
-    """Write a body for people: JSON indented, a form with its fields apart. Nothing in it may steer the terminal."""
-    text = body[:MAX_SHOWN_BYTES].decode("utf-8", "replace")
+    """Format a body: JSON indented, a form one field per line. Control characters are replaced."""
+    text = body[:MAX_PRINTED_BYTES].decode("utf-8", "replace")
     try:
         parse_json(body)
         text = json.dumps(json.loads(body.removeprefix(MARK)), indent=2, ensure_ascii=False)
     except Invalid:
-        if text.startswith(("ipn=", "sign=")) and text.count("&") < LEGACY_FIELDS:
-            text = "\n".join(f"{name}: {value}" for name, value in parse_qsl(text, max_num_fields=LEGACY_FIELDS))
-    shown = "".join(each if each == "\n" or each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-    return shown[:MAX_SHOWN_BYTES]
+        if text.startswith(("ipn=", "sign=")) and text.count("&") < MAX_LEGACY_FIELDS:
+            text = "\n".join(f"{name}: {value}" for name, value in parse_qsl(text, max_num_fields=MAX_LEGACY_FIELDS))
+    printable = "".join(each if each == "\n" or each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return printable[:MAX_PRINTED_BYTES]
 
 
 def _check_address(forward_to: str) -> None:
-    """Refuse what cannot be posted to: each callback would only be told 502, and the gateway would try again."""
+    """Raise ForwardImpossible for a URL to which nothing can be posted: each callback would get 502 and be retried."""
     try:
         check_url(forward_to, ANY_ADDRESS)
     except AddressRefused as error:
-        raise ForwardImpossible(
-            f"--forward-to has to be a URL such as http://127.0.0.1:3000/ipn: it {error}."
-        ) from None
+        raise ForwardImpossible(f"--forward-to must be a URL such as http://127.0.0.1:3000/ipn: it {error}.") from None
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return a body, or None for one that is too large. Raises ClientGone."""
+    """Return a body, or None if it is too large. Raises ClientGone."""
     body, has_more = bytearray(), True
     while has_more:
         message = await receive()
@@ -328,31 +325,31 @@ async def _read_body(receive: Receive) -> bytes | None:
     return bytes(body)
 
 
-async def _pass_on(
+async def _forward(
     session: aiohttp.ClientSession, forward_to: str | None, headers: Sequence[tuple[str, str]], body: bytes
-) -> Answer:
-    """Forward a callback and return what came back; no answer is an answer too, so that the gateway tries again."""
+) -> CallbackResponse:
+    """Forward a callback and return the response. No response becomes a 5xx, so that the gateway retries."""
     if forward_to is None:
-        return Answer(HTTPStatus.OK)
-    kept = [(name, value) for name, value in headers if name not in _NOT_FORWARDED]
+        return CallbackResponse(HTTPStatus.OK)
+    kept = [(name, value) for name, value in headers if name not in _HOP_HEADERS]
     try:
         async with session.post(
             build_exact_url(forward_to), data=body, headers=kept, allow_redirects=False
         ) as response:
-            excerpt = await response.content.read(MAX_ANSWER_BYTES)
-            return Answer(response.status, excerpt, response.headers.get("Retry-After"))
+            excerpt = await response.content.read(MAX_RESPONSE_BYTES)
+            return CallbackResponse(response.status, excerpt, response.headers.get("Retry-After"))
     except TimeoutError:
-        return Answer(HTTPStatus.GATEWAY_TIMEOUT, note="no answer in time")
+        return CallbackResponse(HTTPStatus.GATEWAY_TIMEOUT, note="no response in time")
     except (aiohttp.ClientError, OSError) as error:
-        return Answer(HTTPStatus.BAD_GATEWAY, note=f"not reached: {error}")
+        return CallbackResponse(HTTPStatus.BAD_GATEWAY, note=f"not reached: {error}")
 
 
-async def _respond(send: Send, answer: Answer) -> None:
-    headers = [(b"content-length", str(len(answer.body)).encode())]
-    if answer.retry_after:
-        headers.append((b"retry-after", answer.retry_after.encode("latin-1", "replace")))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+async def _respond(send: Send, response: CallbackResponse) -> None:
+    headers = [(b"content-length", str(len(response.body)).encode())]
+    if response.retry_after:
+        headers.append((b"retry-after", response.retry_after.encode("latin-1", "replace")))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def _ids(callback: ReceivedCallback) -> tuple[tuple[str, str], ...]:

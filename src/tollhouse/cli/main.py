@@ -1,4 +1,4 @@
-"""The command line: reads arguments into settings, runs a process, and says plainly why it could not."""
+"""The commands: each reads its settings and runs a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tollhouse import __version__
 from tollhouse.billing.renewals.breaker import Hour, resume_renewals, select_hour
 from tollhouse.cli import listen as listening
 from tollhouse.cli.callbacks import ipn_app, secret_app
-from tollhouse.cli.command import DEFAULTS, DataDir, complain, read_settings, run
+from tollhouse.cli.command import DEFAULTS, DataDir, print_error, read_settings, run
 from tollhouse.cli.trigger import can_be_sent
 from tollhouse.cli.trigger import trigger as send_samples
 from tollhouse.composition import processes
@@ -46,18 +46,18 @@ app.add_typer(renewals_app, name="renewals")
 app.add_typer(secret_app, name="secret")
 app.add_typer(ipn_app, name="ipn")
 
-ledger = typer.Typer(help="The books.", no_args_is_help=True)
+ledger = typer.Typer(help="The ledger.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 
 #: Shown in the banner; the whole list is in docs/reference/test-cards.md.
 CARDS_TO_TRY = (
     ("4024007179366348", "approves"),
     ("4000000050510009", "declines: insufficient funds"),
-    ("4000000000002503", "asks for 3-D Secure; the code is 123456"),
+    ("4000000000002503", "requires 3-D Secure; the code is 123456"),
 )
 
-#: Of the table of balances: room for three sums of any currency.
-BOOKS_WIDTH = 160
+#: Width of the table of balances, which holds three sums of any currency.
+MIN_LEDGER_WIDTH_COLUMNS = 160
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default=DEFAULTS.host)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.", show_default=str(DEFAULTS.port))]
@@ -69,13 +69,11 @@ HealthPort = Annotated[
 ]
 Processes = Annotated[
     str | None,
-    typer.Option(help="Processes that share the port: a number, or `auto` for one a processor.", show_default="1"),
+    typer.Option(help="Processes that share the port: a number, or `auto` for one per processor.", show_default="1"),
 ]
 WorkerHealthPort = Annotated[int | None, typer.Option(help="Port for health and metrics.", show_default="none")]
 Secret = Annotated[str | None, typer.Option(help="IPN secret.", show_default="the demo's")]
-LogRequests = Annotated[
-    bool | None, typer.Option("--log-requests/--no-log-requests", help="Whether each request is a line of the log.")
-]
+LogRequests = Annotated[bool | None, typer.Option("--log-requests/--no-log-requests", help="Log each request.")]
 
 
 def _complete_kind(begun: str) -> list[str]:
@@ -83,14 +81,14 @@ def _complete_kind(begun: str) -> list[str]:
 
 
 class SampleForm(StrEnum):
-    """How a sample callback is written."""
+    """The format of a sample callback."""
 
     JSON = "json"
     LEGACY = "legacy"
 
 
 def main() -> None:
-    """Run the command line, under its name however it was started."""
+    """Run the command line as `tollhouse`."""
     app(prog_name="tollhouse")
 
 
@@ -120,7 +118,7 @@ def dev(
     *,
     log_requests: LogRequests = None,
 ) -> None:
-    """Run the whole gateway in one process: database, API, pages, worker and simulated bank."""
+    """Run the whole gateway in one process: database, API, pages, worker and simulator."""
     settings = read_settings(
         host=host,
         port=port,
@@ -129,7 +127,7 @@ def dev(
         health_port=health_port,
         log_requests=log_requests,
     )
-    run(processes.run_dev(settings, _announce), settings)
+    run(processes.run_dev(settings, _print_demo), settings)
 
 
 @app.command()
@@ -143,7 +141,7 @@ def serve(
     log_requests: LogRequests = None,
     inherited: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run the API and the pages: stateless, as many as wanted."""
+    """Run the API and the pages. Any number of processes can run."""
     settings = read_settings(
         host=host,
         port=port,
@@ -157,21 +155,21 @@ def serve(
 
 @app.command()
 def work(health_host: HealthHost = None, health_port: WorkerHealthPort = None) -> None:
-    """Run the worker: delivers IPNs, resolves open outcomes; as many as wanted."""
+    """Run the worker: deliver callbacks, resolve unknown outcomes. Any number of processes can run."""
     settings = read_settings(health_host=health_host, health_port=health_port)
     run(processes.run_work(settings), settings)
 
 
 @app.command()
 def simulate(host: Host = None, port: Port = None) -> None:
-    """Run the simulated bank alone. Stage only."""
+    """Run the simulator alone. Stage only."""
     settings = read_settings(host=host, port=port)
     run(processes.run_simulate(settings), settings)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database up to date, once per release."""
+    """Apply missing migrations to the database, once per release."""
     settings = read_settings()
     applied = run(processes.run_migrate(settings), settings)
     Console().print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
@@ -179,7 +177,7 @@ def migrate() -> None:
 
 @app.command()
 def restored(data_dir: DataDir = None) -> None:
-    """Skip the event numbers and ids that a restored database has forgotten; run it before anything else."""
+    """Skip numbers and IDs that were used after a backup. Run this on a restored database before anything else."""
     settings = read_settings(data_dir=data_dir)
     merchants = run(processes.run_on_connection(settings, skip_after_restore), settings)
     text = f"Event numbers of {merchants:,} merchant(s) continue after the next multiple of 1,000,000,000."
@@ -190,7 +188,7 @@ def restored(data_dir: DataDir = None) -> None:
 def load_rates(
     file: Annotated[Path, typer.Argument(help="XML or CSV of the European Central Bank.")], data_dir: DataDir = None
 ) -> None:
-    """Load reference rates: the daily file or a longer one. All of it is taken, or nothing."""
+    """Load a file of reference rates, either all of it or nothing."""
     settings = read_settings(data_dir=data_dir)
     loaded = run(processes.run_load_rates(settings, file), settings)
     changed = f"{loaded.changed} changed" if loaded.changed else "nothing changed"
@@ -200,32 +198,32 @@ def load_rates(
 
 @renewals_app.command("status")
 def show_renewals(data_dir: DataDir = None) -> None:
-    """Tell how many renewals this hour has had, how many are due, and whether they are paused; then exit with 1."""
+    """Show the renewals of this hour and those due now. Exit with status 1 if renewals are paused."""
     settings = read_settings(data_dir=data_dir)
     hour = run(processes.run_on_connection(settings, select_hour), settings)
-    _show_hour(hour)
+    _print_hour(hour)
     raise typer.Exit(1 if hour.paused_at else 0)
 
 
 @renewals_app.command("resume")
 def resume(data_dir: DataDir = None) -> None:
-    """Let renewals go on that were paused: what is due now is to be charged."""
+    """Resume paused renewals and charge everything now due."""
     settings = read_settings(data_dir=data_dir)
-    _show_hour(run(processes.run_on_connection(settings, resume_renewals), settings))
+    _print_hour(run(processes.run_on_connection(settings, resume_renewals), settings))
 
 
 @ledger.command()
 def verify(data_dir: DataDir = None) -> None:
-    """Prove the books; exit with 1 and name what is wrong if they do not hold."""
+    """Verify the ledger. List violations and exit with status 1 if any are found."""
     settings = read_settings(data_dir=data_dir)
     report = run(processes.run_verify(settings), settings)
-    _show_books(report)
+    _print_ledger(report)
     raise typer.Exit(1 if report.violations else 0)
 
 
 @app.command()
 def listen(
-    forward_to: Annotated[str | None, typer.Option(help="URL to pass each callback on to.")] = None,
+    forward_to: Annotated[str | None, typer.Option(help="URL to which each callback is forwarded.")] = None,
     port: Annotated[int, typer.Option(help="Port to listen on.")] = listening.DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secret: Secret = None,
@@ -233,7 +231,7 @@ def listen(
     *,
     print_bodies: Annotated[bool, typer.Option("--print", help="Print the body of each callback.")] = False,
 ) -> None:
-    """Receive IPN callbacks, show them, verify their signatures and pass them on."""
+    """Receive callbacks, print them, verify their signatures and forward them."""
     settings = read_settings(data_dir=data_dir)
     work = listening.listen(
         forward_to=forward_to,
@@ -249,20 +247,20 @@ def listen(
 @app.command()
 def trigger(
     kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}; or all.", autocompletion=_complete_kind)] = KINDS[0],
-    to: Annotated[str, typer.Option(help="Listener to send it to.")] = f"http://127.0.0.1:{listening.DEFAULT_PORT}/",
-    form: Annotated[SampleForm, typer.Option("--format", help="Form of the callback.")] = SampleForm.JSON,
+    to: Annotated[str, typer.Option(help="URL of the listener.")] = f"http://127.0.0.1:{listening.DEFAULT_PORT}/",
+    form: Annotated[SampleForm, typer.Option("--format", help="Format of the callback.")] = SampleForm.JSON,
     secret: Secret = None,
     data_dir: DataDir = None,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="Of a transaction that was declined.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="For a declined transaction.")] = False,
 ) -> None:
-    """Send a sample IPN callback, correctly signed, to a listener; exit with 1 unless it is acknowledged."""
+    """Send a sample callback, correctly signed, to a listener. Exit with status 1 unless it is acknowledged."""
     settings = read_settings(data_dir=data_dir)
     if kind not in {*KINDS, "all"}:
         raise typer.BadParameter(f"must be one of {', '.join(KINDS)}, or all", param_hint="KIND")
     signing = secret or listening.read_demo_secret(settings.data_dir)
     if signing is None:
-        complain("Give --secret: there is no demo.json to take the demo's from.")
+        print_error("--secret is missing. Give it, or start the demo first.")
         raise typer.Exit(2)
     kinds = [each for each in KINDS if can_be_sent(each, form=form.value, failed=failed)] if kind == "all" else [kind]
     sent = run(send_samples(kinds, url=to, secret=signing, form=form.value, failed=failed), settings)
@@ -271,41 +269,39 @@ def trigger(
     raise typer.Exit(0 if all(each.is_acknowledged for each in sent) else 1)
 
 
-def _show_books(report: LedgerReport) -> None:
-    """Print balances by currency and account, and what is wrong."""
+def _print_ledger(report: LedgerReport) -> None:
+    """Print balances by currency and account, and violations."""
     table = Table("Currency", "Account", "Debits", "Credits", "Balance", box=None)
     for column in table.columns[2:]:
         column.justify = "right"
     for balance in report.balances:
         table.add_row(
-            balance.currency, balance.account.value, *map(_show_minor, balance.columns, repeat(balance.currency))
+            balance.currency, balance.account.value, *map(_format_minor, balance.columns, repeat(balance.currency))
         )
     console = Console(highlight=False)
-    # Wider than a narrow terminal rather than with amounts cut short.
-    Console(highlight=False, width=max(console.width, BOOKS_WIDTH)).print(table)
+    # The table may be wider than the terminal, so that amounts are not cut off.
+    Console(highlight=False, width=max(console.width, MIN_LEDGER_WIDTH_COLUMNS)).print(table)
     console.print(f"{report.entries:,} entries of {report.transactions:,} transactions.")
     for violation in report.violations:
         console.print(str(violation), style="red", markup=False, soft_wrap=True)
     more = " or more" if len(report.violations) >= MAX_VIOLATIONS else ""
-    console.print(f"{len(report.violations)}{more} violations." if report.violations else "The books hold.")
+    console.print(f"{len(report.violations)}{more} violations." if report.violations else "No violations.")
 
 
-def _show_hour(hour: Hour) -> None:
-    text = f"{hour.begun:,} renewals this hour, of {hour.limit:,} that may be; {hour.due:,} due now."
+def _print_hour(hour: Hour) -> None:
+    text = f"{hour.begun:,} renewals this hour, of at most {hour.limit:,}; {hour.due:,} due now."
     Console(highlight=False).print(text)
     if hour.paused_at:
-        complain(
-            f"renewals are paused since {hour.paused_at:%Y-%m-%d %H:%M} UTC; `tollhouse renewals resume` ends that."
-        )
+        print_error(f"Renewals are paused since {hour.paused_at:%Y-%m-%d %H:%M} UTC. Run `tollhouse renewals resume`.")
 
 
-def _show_minor(amount_minor: int, currency: str) -> str:
+def _format_minor(amount_minor: int, currency: str) -> str:
     exponent = Currency.of(currency).exponent
     return f"{Decimal(amount_minor).scaleb(-exponent):,f}"
 
 
-def _announce(demo: Demo, settings: Settings) -> None:
-    """Print what a newcomer needs to make the first payment."""
+def _print_demo(demo: Demo, settings: Settings) -> None:
+    """Print everything needed for the first payment."""
     facts = Table.grid(padding=(0, 2))
     for name, value in (
         ("Base URL", demo.baseUrl),
@@ -324,7 +320,9 @@ def _announce(demo: Demo, settings: Settings) -> None:
     console.print(Panel(facts, title="Tollhouse, stage", title_align="left", border_style="dim", expand=False))
     console.print("First payment:\n", style="bold")
     console.print(FIRST_PAYMENT.format(demo=demo), soft_wrap=True, markup=False)
-    console.print(f"The same is in {settings.data_dir / 'demo.json'}. Stop with Ctrl-C.", style="dim", markup=False)
+    console.print(
+        f"The same values are in {settings.data_dir / 'demo.json'}. Stop with Ctrl-C.", style="dim", markup=False
+    )
 
 
 FIRST_PAYMENT = """\

@@ -1,4 +1,4 @@
-"""`tollhouse trigger`: send sample callbacks to a listener, signed as real ones are, without a gateway that runs."""
+"""`tollhouse trigger`: send sample callbacks, correctly signed, to a listener. No gateway needs to run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SampleNotSent(TollhouseError):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A sample event that was sent, and the status of the answer."""
+class SentSample:
+    """A sample event that was sent, with the status of the response."""
 
     kind: str
     status: int
@@ -32,20 +32,22 @@ class Sent:
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether the gateway would not send it again."""
+        """Whether the gateway would count it as delivered."""
         return self.status in ACKNOWLEDGED
 
 
 async def trigger(
     kinds: Sequence[str], *, url: str, secret: str, form: Form = "json", failed: bool = False
-) -> list[Sent]:
-    """Send a sample event of each kind. Raises SampleNotSent where nobody answers or the URL is none."""
+) -> list[SentSample]:
+    """Send a sample event of each kind. Raises SampleNotSent if there is no response or the URL is invalid."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
         return [await _send(session, kind, url=url, secret=secret, form=form, failed=failed) for kind in kinds]
 
 
-async def _send(session: aiohttp.ClientSession, kind: str, *, url: str, secret: str, form: Form, failed: bool) -> Sent:
+async def _send(
+    session: aiohttp.ClientSession, kind: str, *, url: str, secret: str, form: Form, failed: bool
+) -> SentSample:
     try:
         delivery = build_sample(kind, at=datetime.now(UTC), url=url, form=form, failed=failed)
     except ValueError as error:
@@ -56,17 +58,17 @@ async def _send(session: aiohttp.ClientSession, kind: str, *, url: str, secret: 
         async with session.post(
             url, data=write_body(delivery, secret), headers=headers, allow_redirects=False
         ) as response:
-            return Sent(kind, response.status, round((time.monotonic() - begun) * 1000))
+            return SentSample(kind, response.status, round((time.monotonic() - begun) * 1000))
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-        raise SampleNotSent("--to has to be a URL such as http://127.0.0.1:3000/ipn.") from None
+        raise SampleNotSent("--to must be a URL such as http://127.0.0.1:3000/ipn.") from None
     except TimeoutError:
-        raise SampleNotSent(f"{url} did not answer within {TIMEOUT_SECONDS:.0f} seconds.") from None
+        raise SampleNotSent(f"{url} did not respond within {TIMEOUT_SECONDS:.0f} seconds.") from None
     except (aiohttp.ClientError, OSError):
-        raise SampleNotSent(f"{url} was not reached; is your listener running?") from None
+        raise SampleNotSent(f"{url} was not reached. Start your listener, then try again.") from None
 
 
 def can_be_sent(kind: str, *, form: Form, failed: bool) -> bool:
-    """Tell whether there is such an event."""
+    """Return whether a sample of this kind and form exists."""
     if kind in SUBSCRIPTION_KINDS:
         return form == "json" and not failed
     if kind in DISPUTE_KINDS:

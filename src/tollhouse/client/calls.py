@@ -256,7 +256,7 @@ def consumer(consumer_id: str) -> Call[ConsumerData]:
 
 
 def update_consumer(consumer_id: str, changes: Part) -> Call[ConsumerData]:
-    """Change a consumer's group: `{"groupId": "2"}` blocks payments from now on."""
+    """Update a consumer's group: `{"groupId": "2"}` blocks payments from now on."""
     return Call("PUT", path_of("/consumer/{}", consumer_id), ConsumerData, changes)
 
 

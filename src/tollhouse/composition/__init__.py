@@ -1,1 +1,1 @@
-"""Settings, what is built from them, and the processes: the only place where concrete things meet."""
+"""Settings, the objects built from them, and the processes: the only package that imports all others."""

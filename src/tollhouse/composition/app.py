@@ -1,4 +1,4 @@
-"""The composition root: the only place where concrete things meet.
+"""The gateway of one process, built from its settings.
 
 `build_gateway` makes what every process needs. Module `web` puts together what speaks HTTP, `loops` the loops of a
 worker, and `processes` starts and stops them.
@@ -70,29 +70,29 @@ from tollhouse.vault.security_codes import SWEEPS, SecurityCodes
 from tollhouse.vault.tokens import TokenDependencies, flush_tokens
 from tollhouse.vault.vault import Vault
 
-#: As many ids as a process reserves at a time.
+#: IDs that a process reserves at a time.
 ID_BLOCK = 1_000
-#: Finishing is worth more patience than beginning: the money has moved.
+#: Recording an outcome may take longer than beginning, because the money may have moved.
 FINISH_TIMEOUT_SECONDS = 15.0
-#: A client that waited so long for the first durable step is answered 503: nothing of its request was written.
-BEGIN_WAIT_SECONDS = 3.0
-DRAIN_SECONDS = 3.0
+#: If the begin of a payment takes longer, the client gets 503, and nothing of its request is stored.
+BEGIN_TIMEOUT_SECONDS = 3.0
+DRAIN_TIMEOUT_SECONDS = 3.0
 
 
 log = structlog.get_logger()
 
 
 class ConfigurationError(TollhouseError):
-    """The settings do not fit together."""
+    """The settings are incomplete or contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What every process of the gateway is made of."""
+    """The objects of one process."""
 
     settings: Settings
     pools: Pools
-    #: The one of the pools that this is for: payments, unless `for_worker` or `for_readers` chose another.
+    #: The pool in use: payments, unless `for_worker` or `for_readers` chose another.
     database: Database
     parts: PaymentParts
     mint: TokenDependencies
@@ -101,26 +101,26 @@ class Gateway:
     metrics: Metrics
     secrets: IpnSecrets
     desk: PhoneDependencies
-    #: None: no letters are written.
+    #: None: no emails are written.
     carrier: MailTransport | None
     transport: Transport
     wake: asyncio.Event
     origins: AllowedOrigins
     biller: BillingDependencies
-    #: What has to go when its time has passed.
+    #: Rows that are deleted when their retention ends.
     sweeps: Sequence[Sweep]
 
     async def check_ready(self) -> None:
-        """Check that payments can be taken: that the database answers. Raises DatabaseUnavailable."""
+        """Check that the database responds. Raises DatabaseUnavailable."""
         async with self.database.acquire() as connection:
             await connection.execute("select 1")
 
     def for_worker(self) -> Gateway:
-        """Return this gateway for the worker's loops, on connections of their own."""
+        """Return this gateway on the connections of the worker's loops."""
         return self._on(self.pools.worker)
 
     def for_readers(self) -> Gateway:
-        """Return this gateway for what only reads and may take long, on connections of its own."""
+        """Return this gateway on the connections for searches, which only read and may take long."""
         return self._on(self.pools.readers)
 
     def _on(self, database: Database) -> Gateway:
@@ -128,7 +128,7 @@ class Gateway:
         return replace(self, database=database, parts=parts, biller=_build_biller(parts, self.biller.tell))
 
     async def refresh_metrics(self) -> None:
-        """Bring the gauges up to date, first those of this process. Raises DatabaseUnavailable."""
+        """Update the gauges, first those of this process. Raises DatabaseUnavailable."""
         for write_queue in (self.parts.begin_queue, self.parts.finish_queue, self.mint.queue):
             self.metrics.queue_depth.labels(write_queue.name).set(write_queue.depth)
         async with self.pools.readers.acquire() as connection:
@@ -153,7 +153,7 @@ class Gateway:
 
 
 async def migrate_all(settings: Settings, dsn: str) -> list[str]:
-    """Apply what migrations are missing: the gateway's, and in stage the simulator's."""
+    """Apply missing migrations of the gateway, and in stage of the simulator."""
     applied = await _migrate_package(dsn, schema="gateway", package="tollhouse.storage")
     if not settings.is_live:
         applied += await _migrate_package(dsn, schema="simulator", package="tollhouse.simulator")
@@ -161,13 +161,13 @@ async def migrate_all(settings: Settings, dsn: str) -> list[str]:
 
 
 async def require_migrated(dsn: str, *, schema: str, package: str) -> None:
-    """Refuse a database on which migrations are missing. Raises ConfigurationError.
+    """Raise ConfigurationError if migrations are missing on the database.
 
-    One that is newer than this program is taken: where programs are replaced one by one, it is migrated before them.
+    A database newer than this program is accepted: in a rolling upgrade it is migrated before processes are replaced.
     """
     with as_file(files(package).joinpath("migrations")) as directory, suppress(MigrationUnknown):
         if await pending(dsn, schema=schema, directory=directory):
-            raise ConfigurationError("The database is not up to date: run `tollhouse migrate` on it, then start again.")
+            raise ConfigurationError("The database lacks migrations. Run `tollhouse migrate`, then start again.")
 
 
 async def _migrate_package(dsn: str, *, schema: str, package: str) -> list[str]:
@@ -182,12 +182,12 @@ async def open_gateway(
     transport: Transport,
     *,
     directory_transport: Transport | None = None,
-    seconds_to_drain: Callable[[], float] = lambda: DRAIN_SECONDS,
+    seconds_to_drain: Callable[[], float] = lambda: DRAIN_TIMEOUT_SECONDS,
 ) -> AsyncIterator[Gateway]:
-    """Put a gateway together on a migrated database, and take it apart at the end. Raises ConfigurationError.
+    """Build a gateway on a migrated database, and close it at the end. Raises ConfigurationError.
 
     `directory_transport` is a way of its own to the Directory; without one, `transport` leads there too.
-    `seconds_to_drain` is asked at the end how long the money work under way may still take.
+    `seconds_to_drain` returns at the end the time left for work in progress.
     """
     keys = open_keys(settings)
     pools = await Pools.connect(dsn, schema="gateway", sizes=settings.pool_sizes)
@@ -209,26 +209,26 @@ async def open_gateway(
 
 
 async def _set_installation(settings: Settings, database: Database) -> None:
-    """Let the ids of this database end as the setting says, where there is one."""
+    """Store the last two digits of this database's IDs, if they are set."""
     if settings.installation is not None:
         async with database.acquire() as connection:
             await update_installation(connection, settings.installation)
 
 
 async def _check_keys(gateway: Gateway) -> None:
-    """Refuse keys that are not those of the database: what they seal nobody else opens, and they open nothing of it."""
+    """Raise ConfigurationError if the keys did not seal this database."""
     try:
         await gateway.secrets.probe()
         await check_keys(gateway.database, gateway.vault)
     except SealBroken:
         raise ConfigurationError(
-            f"The keys in {gateway.settings.key_path} are not those of this database. Bring back the key file with "
-            "which it was first used, or begin with an empty database."
+            f"The keys in {gateway.settings.key_path} do not belong to this database. Restore the key file with "
+            "which it was first used, or start with an empty database."
         ) from None
 
 
 def open_keys(settings: Settings) -> FileKeyProvider:
-    """Open the keys. Raises ConfigurationError in live, where a file is no place for them."""
+    """Open the key file. Raises ConfigurationError in live, where keys must not be in a file."""
     if settings.is_live:
         raise ConfigurationError("Keys in a file are for stage; live needs a key provider outside this machine.")
     settings.key_path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,14 +236,16 @@ def open_keys(settings: Settings) -> FileKeyProvider:
 
 
 def open_vault(settings: Settings) -> Vault:
-    """Open the vault with the keys of the deployment. Raises ConfigurationError where there are none."""
+    """Open the vault with the existing keys. Raises ConfigurationError if there are none."""
     if not settings.key_path.is_file():
-        raise ConfigurationError(f"There is no key file {settings.key_path}.")
+        raise ConfigurationError(
+            f"Key file not found: {settings.key_path}. Set TOLLHOUSE_KEY_FILE or TOLLHOUSE_DATA_DIR."
+        )
     return Vault(open_keys(settings))
 
 
 def _open_ring(settings: Settings, vault: Vault) -> SecurityCodeKeys:
-    """Open this machine's ring of keys. It is named by the key file, so that two deployments share none."""
+    """Open the key ring that the processes of this machine share. Each key file has its own."""
     try:
         return open_security_code_keys(settings.key_ring_dir, name=vault.keys.derive("ring name").hex()[:32])
     except KeyDirectoryUnsafe as error:
@@ -258,7 +260,7 @@ def build_gateway(
     *,
     directory_transport: Transport | None = None,
 ) -> Gateway:
-    """Put a gateway together, on pools for each purpose or on one for all."""
+    """Build a gateway on one pool for each purpose, or on one for all."""
     pools = Pools.share(pools) if isinstance(pools, Database) else pools
     database = pools.payments
     clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
@@ -274,10 +276,10 @@ def build_gateway(
         directory=DirectoryClient(directory_transport or transport),
         carrier=carrier,
         ipn_secrets=secrets.of,
-        on_finished=partial(_tell_finished, metrics, wake),
+        on_finished=partial(_notify_finished, metrics, wake),
     )
     mint = TokenDependencies(
-        vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_WAIT_SECONDS), clock
+        vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_TIMEOUT_SECONDS), clock
     )
     doorman = MerchantAuthenticator(
         database,
@@ -340,7 +342,7 @@ def _build_parts(
         directory=directory,
         acquirers={acquirer.name: acquirer},
         numbers=numbers,
-        begin_queue=Coalescer("begin", begin, database, wait_seconds=BEGIN_WAIT_SECONDS),
+        begin_queue=Coalescer("begin", begin, database, wait_seconds=BEGIN_TIMEOUT_SECONDS),
         finish_queue=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
         consequences=consequences,
         forecast=ForecastSubscription(database, build_event_rows),
@@ -358,8 +360,8 @@ def _build_parts(
     )
 
 
-def _build_biller(parts: PaymentParts, tell: RecordEvents) -> BillingDependencies:
-    return BillingDependencies(parts.lookups, parts.charging, parts.card_updates, tell)
+def _build_biller(parts: PaymentParts, record_events: RecordEvents) -> BillingDependencies:
+    return BillingDependencies(parts.lookups, parts.charging, parts.card_updates, record_events)
 
 
 def _build_numbers(database: Database) -> NumberBlocks:
@@ -370,6 +372,6 @@ def _build_numbers(database: Database) -> NumberBlocks:
     return NumberBlocks(reserve_block, size=ID_BLOCK)
 
 
-def _tell_finished(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
+def _notify_finished(metrics: Metrics, wake: asyncio.Event, payment: Payment) -> None:
     metrics.count_outcome(mode=payment.mode.value, status=payment.status.value, code=payment.code or "")
     wake.set()

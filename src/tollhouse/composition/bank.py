@@ -1,4 +1,4 @@
-"""The other side of the gateway: the simulated bank of stage, the way to it, and the secrets that both sides share."""
+"""The simulator of stage, the connection to it, and the secrets that the gateway shares with it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tollhouse.transport.http import HttpTransport
 
 
 def draw_secret(settings: Settings) -> Settings:
-    """Return settings with a secret of the simulator: where bank and gateway are one process nobody else needs it."""
+    """Return settings with a new secret of the simulator, for a process that runs both simulator and gateway."""
     if settings.simulator_secret is not None:
         return settings
     return settings.model_copy(update={"simulator_secret": SecretStr(secrets.token_urlsafe(32))})
 
 
 def require_secret(settings: Settings) -> str:
-    """Return the secret that gateway and simulator share. Raises ConfigurationError."""
+    """Return the secret that the gateway and the simulator share. Raises ConfigurationError."""
     if settings.simulator_secret is None:
         raise ConfigurationError(
             "Set TOLLHOUSE_SIMULATOR_SECRET, the same for `simulate`, `serve` and `work`: 16 or more random characters."
@@ -32,24 +32,24 @@ def require_secret(settings: Settings) -> str:
 
 
 def require_simulator(settings: Settings) -> None:
-    """Raise ConfigurationError in stage if it is not set where the simulator is, or with which secret."""
+    """Raise ConfigurationError in stage if the simulator's URL or secret is not set."""
     if settings.is_live:
         return
     if settings.simulator_url is None:
-        raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to where `tollhouse simulate` answers.")
+        raise ConfigurationError("Set TOLLHOUSE_SIMULATOR_URL to the URL of `tollhouse simulate`.")
     require_secret(settings)
 
 
 def require_directory(settings: Settings) -> None:
-    """Raise ConfigurationError in live if no Directory could be believed."""
+    """Raise ConfigurationError in live if the Directory Server could not authenticate."""
     if settings.is_live and settings.directory_key is None and not settings.directory_certificates:
         raise ConfigurationError(
-            "Set TOLLHOUSE_DIRECTORY_SECRET or TOLLHOUSE_DIRECTORY_CERTIFICATES: results of challenges need a sender."
+            "Set TOLLHOUSE_DIRECTORY_SECRET or TOLLHOUSE_DIRECTORY_CERTIFICATES to receive results of challenges."
         )
 
 
 def open_way(settings: Settings) -> HttpTransport:
-    """Return a way to the simulator, with its secret; in live there is none."""
+    """Return a transport to the simulator with its secret; in live, without one."""
     authorization = None if settings.is_live else f"Bearer {require_secret(settings)}"
     return HttpTransport(settings.simulator_url or "", authorization=authorization)
 

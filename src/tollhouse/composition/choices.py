@@ -1,4 +1,4 @@
-"""What the settings choose among: who moves money, who carries messages, how often one may call. A part of `app`."""
+"""Implementations chosen by the settings: acquirer, senders of messages and emails, limits. Used by `app`."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from tollhouse.storage.sweep import Sweep
 from tollhouse.transport.http import HttpTransport
 from tollhouse.transport.model import Transport
 
-#: Of `/tokenize`, a minute.
+#: Calls of `/tokenize` per minute.
 LIVE_RATES = TokenizeRates(by_address=60, by_network=600, by_card=20, by_key=6_000)
-#: Of payments, an hour: what no honest shopper comes near, and a tester of stolen cards does at once.
+#: Payments and declines per hour: far above an honest consumer, and soon reached by a tester of stolen cards.
 LIVE_LIMITS = VelocityLimits(consumer=VelocityLimit(30, 10), card=VelocityLimit(30, 10), address=VelocityLimit(300, 50))
 
 
 def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
-    """Choose the connector. In live none that makes outcomes up, whatever the settings are made of."""
+    """Choose the connector. Raises InternalError for a connector without an acquirer in live."""
     if settings.acquirer == "approving":
         if settings.is_live:
-            raise InternalError("Live has no acquirer that approves everything.")
+            raise InternalError("The approving acquirer is for stage only.")
         return ApprovingAcquirer()
     return SimulatedAcquirer(
         transport,
@@ -56,7 +56,7 @@ def build_acquirer(settings: Settings, transport: Transport) -> Acquirer:
 
 
 def build_sender(settings: Settings) -> MessageSender:
-    """Choose who carries messages to phones: the operator's endpoint; else in stage the inbox page, in live nobody."""
+    """Choose the sender of messages to phones: the operator's endpoint, or else the inbox page in stage."""
     if settings.phone_sender_url is not None:
         key = settings.phone_sender_key
         authorization = f"Bearer {key.get_secret_value()}" if key else None
@@ -67,7 +67,7 @@ def build_sender(settings: Settings) -> MessageSender:
 
 
 def build_carrier(settings: Settings) -> MailTransport | None:
-    """Choose who carries letters: the mail server; else in stage the inbox page, in live nobody."""
+    """Choose the transport of emails: the mail server, or else the inbox page in stage, and none in live."""
     if settings.mail is not None:
         server, sender = settings.mail
         return SmtpTransport(server, sender=sender)
@@ -75,7 +75,7 @@ def build_carrier(settings: Settings) -> MailTransport | None:
 
 
 def choose_consequences(carrier: MailTransport | None, limits: VelocityLimits) -> tuple[FinishHook, ...]:
-    """Choose what follows from an outcome: letters where somebody carries them, counts where something is limited."""
+    """Choose the finish hooks: emails if there is a transport, counts if there are velocity limits."""
     emails = () if carrier is None else (EmailReceipt(),)
     counting = (RecordDecline(),) if limits.is_set else ()
     billing = (StartSubscriptions(), DeletePendingSubscriptions(), FinishRenewal(), ChangeSubscriptions())
@@ -96,7 +96,7 @@ def choose_event_recorder(carrier: MailTransport | None) -> RecordEvents:
 
 
 def choose_rates(settings: Settings) -> TokenizeRates:
-    """Return how often `/tokenize` may be called: as set, else without limit in stage and moderately in live."""
+    """Return the limits of `/tokenize`: as set, or else none in stage and the defaults in live."""
     default = LIVE_RATES if settings.is_live else TokenizeRates()
     chosen = {
         name: getattr(default, name) if setting is None else setting
@@ -107,7 +107,7 @@ def choose_rates(settings: Settings) -> TokenizeRates:
 
 
 def divide_limits(settings: Settings, processes: int) -> Settings:
-    """Return the settings of one of some processes that serve together: each holds its share of limits in memory."""
+    """Return the settings of one of several `serve` processes, with its share of the limits kept in memory."""
     rates = choose_rates(settings)
     limits = {f"tokenize_{name}": getattr(rates, name) for name in ("by_address", "by_network", "by_card", "by_key")}
     limits |= {
@@ -118,7 +118,7 @@ def divide_limits(settings: Settings, processes: int) -> Settings:
 
 
 def choose_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
-    """List what has to go when its time has passed, besides what the vault holds."""
+    """List the sweeps of rows whose retention ends, except those of the vault."""
     return (
         *phones.SWEEPS,
         *notices.SWEEPS,
@@ -130,7 +130,7 @@ def choose_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
 
 
 def choose_limits(settings: Settings) -> VelocityLimits:
-    """Return how often may be paid: as set, else without limit in stage and generously in live."""
+    """Return the velocity limits: as set, or else none in stage and the defaults in live."""
     default = LIVE_LIMITS if settings.is_live else NO_LIMITS
     chosen = {
         name: VelocityLimit(

@@ -1,7 +1,6 @@
-"""The log: facts as JSON lines, or as readable ones for a person at a terminal.
+"""The log: JSON lines, or readable lines on a terminal.
 
-Card data cannot get here, since its types do not print; what the detector of card numbers finds in a text that somebody
-sent is masked all the same, in the finished line.
+The types of card data cannot be printed. As a second safeguard, card numbers found in a finished line are masked.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from tollhouse.http.serving.metrics import count_error
 from tollhouse.kernel.card_search import mask_card_numbers
 from tollhouse.kernel.errors import TollhouseError
 
-#: Of each error of a chain, and errors of a chain.
+#: Frames of each error in a chain of causes, and errors in the chain.
 MAX_FRAMES = 20
 MAX_CAUSES = 5
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> None:
-    """Set the log up for this process. Without a form it is readable on a terminal and JSON elsewhere."""
+    """Configure the log of this process. By default it is readable on a terminal and JSON elsewhere."""
     form = form or ("console" if sys.stderr.isatty() else "json")
     shared: list[Any] = [structlog.processors.add_log_level, _count_error, _render_error]
     if form == "json":
@@ -48,26 +47,26 @@ def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> No
 
 
 def _add_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Say when, in UTC to the microsecond. The clock of the system: a log is read beside other logs."""
+    """Add the time of the system clock, in UTC to the microsecond."""
     event["timestamp"] = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
     return event
 
 
 def _add_local_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Say when, as a person at the terminal reads a clock."""
+    """Add the local time, for a terminal."""
     event["timestamp"] = f"{datetime.now().astimezone():%H:%M:%S}"
     return event
 
 
 def _count_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Count errors, so that what the log says of defects and what the metrics say is the same."""
+    """Count errors, so that metrics and log agree."""
     if event.get("level") in {"error", "critical"}:
         count_error(str(event.get("event")))
     return event
 
 
 def _render_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Write the way to an error down without any of its values: a message of a library may quote what somebody sent."""
+    """Render an error with its frames, without values: a library's message may quote a request."""
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]
@@ -102,10 +101,10 @@ def _mask_line(_: Any, __: str, line: str) -> str:
 
 
 class _Forward(logging.Handler):
-    """Takes what libraries log. Their arguments may hold anything: only the form is kept."""
+    """A handler for log records of libraries. It keeps only the format string: arguments may contain anything."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on."""
+        """Log one record."""
         log = structlog.get_logger(record.name)
         log.log(record.levelno, "library.logged", text=str(record.msg), error=_name_error(record))
 

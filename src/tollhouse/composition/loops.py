@@ -1,4 +1,4 @@
-"""The loops of each kind of process, by name: a part of the composition root."""
+"""The loops of each kind of process, by name."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from tollhouse.composition.app import Gateway
     from tollhouse.composition.payment_parts import PaymentParts
 
-TAKE_IN_DISPUTES_EVERY_SECONDS = 5.0
-SWEEP_AUTHENTICATIONS_EVERY_SECONDS = 1.0
+IMPORT_DISPUTES_INTERVAL_SECONDS = 5.0
+SWEEP_AUTHENTICATIONS_INTERVAL_SECONDS = 1.0
 SWEEP_INTERVAL_SECONDS = 5.0
-PROVE_BOOKS_EVERY_SECONDS = 5.0
-SWEEP_ORPHANS_EVERY_SECONDS = 5.0
-READ_ORIGINS_EVERY_SECONDS = 5.0
-READ_TIME_EVERY_SECONDS = 5.0
-#: Where a clock was advanced, every process knows within a second.
-READ_OFFSETS_EVERY_SECONDS = 0.5
-READ_RATES_EVERY_SECONDS = 5.0
-#: A key of a security code outlives its quarter of an hour by this at most.
-FORGET_KEYS_EVERY_SECONDS = 5.0
+VERIFY_LEDGER_INTERVAL_SECONDS = 5.0
+SWEEP_ORPHANS_INTERVAL_SECONDS = 5.0
+READ_ORIGINS_INTERVAL_SECONDS = 5.0
+READ_TIME_INTERVAL_SECONDS = 5.0
+#: Every process knows an advanced clock within a second.
+READ_OFFSETS_INTERVAL_SECONDS = 0.5
+READ_RATES_INTERVAL_SECONDS = 5.0
+#: Maximum time that a key of a security code remains after its 15 minutes.
+DELETE_KEYS_INTERVAL_SECONDS = 5.0
 
 
 def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the worker's loops. Each runs until `stop` is set."""
+    """Return the worker's loops by name. Each runs until `stop` is set."""
     gateway, numbered = gateway.for_worker(), asyncio.Event()
     policy = gateway.settings.address_policy
 
@@ -61,22 +61,22 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
             count=gateway.metrics.count_piece,
         ),
         "free orphaned callbacks": every(
-            SWEEP_ORPHANS_EVERY_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
+            SWEEP_ORPHANS_INTERVAL_SECONDS, OrphanSweep(gateway.database, gateway.metrics.orphans.inc).step, stop
         ),
         **_build_payment_loops(gateway.parts, stop),
-        "prove the books": every(
-            PROVE_BOOKS_EVERY_SECONDS, partial(verify_all_new, gateway.database, is_stopping=stop.is_set), stop
+        "verify ledger": every(
+            VERIFY_LEDGER_INTERVAL_SECONDS, partial(verify_all_new, gateway.database, is_stopping=stop.is_set), stop
         ),
-        "sweep what ran out": every(
+        "sweep expired rows": every(
             SWEEP_INTERVAL_SECONDS, Sweeper(gateway.database, gateway.sweeps, stop=stop).step, stop
         ),
         **_build_leased_loops(gateway, stop),
-        **_build_letter_loop(gateway, stop),
+        **_build_email_loop(gateway, stop),
     } | _build_common_loops(gateway, stop)
 
 
 def _build_leased_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loops that lease what is due by the clock of its merchant."""
+    """Return the loops that lease rows due by their merchant's clock."""
     parts, biller = gateway.parts, gateway.biller
 
     def lease(work: Work[Piece]) -> dict[str, Loop]:
@@ -93,13 +93,15 @@ def _build_leased_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
 
 
 def _build_payment_loops(parts: PaymentParts, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loops that bring payments to their end."""
+    """Return the loops that finish payments."""
     return {
-        "take in disputes": every(
-            TAKE_IN_DISPUTES_EVERY_SECONDS, partial(import_all_disputes, parts.disputes, is_stopping=stop.is_set), stop
+        "import disputes": every(
+            IMPORT_DISPUTES_INTERVAL_SECONDS,
+            partial(import_all_disputes, parts.disputes, is_stopping=stop.is_set),
+            stop,
         ),
         "sweep authentications": every(
-            SWEEP_AUTHENTICATIONS_EVERY_SECONDS,
+            SWEEP_AUTHENTICATIONS_INTERVAL_SECONDS,
             partial(sweep_authentications, parts.authentication),
             stop,
             backlog=MAX_SWEPT_AUTHENTICATIONS,
@@ -107,41 +109,41 @@ def _build_payment_loops(parts: PaymentParts, stop: asyncio.Event) -> dict[str, 
     }
 
 
-def _build_letter_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loop that carries letters to consumers, where somebody does."""
+def _build_email_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
+    """Return the loop that sends emails to consumers, if there is a transport."""
     carrier = gateway.carrier
     if carrier is None:
         return {}
     return {
-        "carry letters": lambda beat: send_emails(
+        "send emails": lambda beat: send_emails(
             gateway.database, carrier, stop=stop, beat=beat, count=gateway.metrics.count_piece
         )
     }
 
 
 def build_web_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loops of a process that speaks HTTP."""
+    """Return the loops of a process that serves HTTP."""
     return {
-        "read allowed origins": every(READ_ORIGINS_EVERY_SECONDS, gateway.origins.refresh, stop)
+        "read allowed origins": every(READ_ORIGINS_INTERVAL_SECONDS, gateway.origins.refresh, stop)
     } | _build_common_loops(gateway, stop)
 
 
 def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
-    """Name the loops of every process: the monotonic clock drifts, and stands still while a laptop sleeps."""
+    """Return the loops of every process. They read the time again because the monotonic clock drifts and pauses."""
     rates = gateway.parts.rates
 
     async def read_time() -> None:
         await set_clock(gateway.parts.clock, gateway.database)
 
-    async def forget_keys() -> None:
+    async def delete_keys() -> None:
         gateway.parts.security_codes.forget_keys(gateway.parts.clock.now())
 
     loops: dict[str, Loop] = {
-        "forget keys of challenges": every(FORGET_KEYS_EVERY_SECONDS, forget_keys, stop),
-        "read the time": every(READ_TIME_EVERY_SECONDS, read_time, stop),
-        "read the rates": every(READ_RATES_EVERY_SECONDS, rates.refresh, stop),
+        "delete keys of challenges": every(DELETE_KEYS_INTERVAL_SECONDS, delete_keys, stop),
+        "read time": every(READ_TIME_INTERVAL_SECONDS, read_time, stop),
+        "read rates": every(READ_RATES_INTERVAL_SECONDS, rates.refresh, stop),
     }
     if not gateway.settings.is_live:
         read = partial(read_offsets, gateway.database, gateway.parts.clock)
-        loops["read the offsets"] = every(READ_OFFSETS_EVERY_SECONDS, read, stop)
+        loops["read the offsets"] = every(READ_OFFSETS_INTERVAL_SECONDS, read, stop)
     return loops

@@ -43,7 +43,7 @@ from tollhouse.vault.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class PaymentParts:
-    """All parts of payments. Only the composition root knows them; functions take the records that it builds."""
+    """All parts of payments. Only `composition` uses them; functions take the records built from them."""
 
     database: Database
     clock: DatabaseClock
@@ -56,21 +56,21 @@ class PaymentParts:
     numbers: NumberBlocks
     begin_queue: Coalescer[BeginRecord, Begun]
     finish_queue: Coalescer[FinishRecord, bool | None]
-    #: What is written with an outcome, whoever writes it.
+    #: Finish hooks, whose rows are written with each outcome.
     consequences: Sequence[FinishHook]
-    #: Tells what payments make of subscriptions.
+    #: Forecasts the subscription that follows from a payment.
     forecast: SubscriptionForecast
-    #: Where the cardholder's pages are: `https://pay.example`.
+    #: The base URL of the cardholder's pages: `https://pay.example`.
     base_url: str
     #: A merchant's IPN secrets, the current one first.
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]]
-    #: Called with each payment that this process finished: metrics, and a nudge to whoever delivers IPNs.
+    #: Called with each payment that this process finished, for metrics and to wake the delivery of callbacks.
     on_finished: Callable[[Any], None]
     timeouts: PaymentTimeouts = field(default_factory=PaymentTimeouts)
-    #: How often a consumer, a card and an address may pay.
+    #: Velocity limits of consumers, cards and addresses.
     limits: VelocityLimits = NO_LIMITS
     running: Running = field(default_factory=Running)
-    #: Merchant accounts that requests may name, with their acquirers; in stage any digits are one.
+    #: Acquirer accounts that requests may name, with their acquirers; in stage any digits are accepted.
     mids: Mapping[str, str] = field(default_factory=dict)
     takes_test_mids: bool = False
 

@@ -1,4 +1,4 @@
-"""Health and metrics of several processes as those of one."""
+"""Combined health and metrics of several processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tollhouse.http.serving.merged_metrics import merge_metrics
 from tollhouse.http.serving.ports import OpenPort
 from tollhouse.kernel.errors import Stopping, Unavailable
 
-#: A process that does not answer about itself in this time is not ready. A balancer that asks waits not much longer.
+#: Time in which a process must respond to be ready, shorter than the time-outs of load balancers.
 READY_TIMEOUT_SECONDS = 1.0
 METRICS_TIMEOUT_SECONDS = 5.0
 
@@ -28,7 +28,7 @@ class Member(Protocol):
     number: int
     health: OpenPort
     restarts: int
-    #: Whether it was ready once. From then on it is started again when it ends.
+    #: Whether it was ready once. From then on it is restarted if it ends.
     has_started: bool
 
     @property
@@ -52,13 +52,13 @@ class ProcessGroup:
         ]
 
     async def get_readiness(self, _: Request) -> Response:
-        """Return 200 if a process takes requests. Raises Stopping and Unavailable."""
+        """Return 200 if a process accepts requests. Raises Stopping and Unavailable."""
         if self.is_stopping():
             raise Stopping
         running = [member for member in self.members if member.has_started and member.pid is not None]
         ready = await asyncio.gather(*(is_ready(member.health.url) for member in running))
         if not any(ready):
-            raise Unavailable("No process of the gateway is ready; repeat the request in a moment.")
+            raise Unavailable("No process of the gateway is ready. Try again in a few seconds.")
         return show_status({"status": "ready", "processes": len(self.members), "ready": sum(ready)})
 
     async def get_metrics(self, _: Request) -> Response:
@@ -73,7 +73,7 @@ class ProcessGroup:
 
 
 async def is_ready(url: str) -> bool:
-    """Return whether a process says at its health port that it is ready."""
+    """Return whether the health port of a process reports that it is ready."""
     status, _ = await _read(f"{url}/readyz", timeout_seconds=READY_TIMEOUT_SECONDS)
     return status == 200
 

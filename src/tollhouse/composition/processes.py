@@ -1,4 +1,4 @@
-"""The processes: dev, serve, work, simulate, migrate. Each starts, runs until it is told to stop, drains and ends."""
+"""The processes: dev, serve, work, simulate, migrate. Each starts, runs until a signal, drains and ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tollhouse.composition.bank import (
     require_simulator,
 )
 from tollhouse.composition.choices import divide_limits
-from tollhouse.composition.loops import READ_OFFSETS_EVERY_SECONDS, build_loops, build_web_loops
+from tollhouse.composition.loops import READ_OFFSETS_INTERVAL_SECONDS, build_loops, build_web_loops
 from tollhouse.composition.serving import (
     Shutdown,
     build_health_app,
@@ -30,8 +30,8 @@ from tollhouse.composition.serving import (
     serve,
     serve_beside,
     serve_health,
-    settle_memory,
     stop_on_signals,
+    tune_garbage_collector,
 )
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.supervisor import (
@@ -50,15 +50,15 @@ from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.store import LoadResult, load_rates
 from tollhouse.simulator.app import create_simulator_app
 from tollhouse.simulator.host import InProcessTransport
-from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo, write_demo
+from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, load_or_create_demo, write_demo
 from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.embedded import EmbeddedInUse, EmbeddedPostgres, running_dsn
 from tollhouse.worker.run import Loop, run_loops
 
-#: Of `serve`, for a balancer to learn that the process is not ready any more.
-DRAIN_SECONDS = 5.0
-#: Proving the books goes over all of them.
-VERIFY_STATEMENT_SECONDS = 600.0
+#: Time of `serve` for a load balancer to notice that the process is no longer ready.
+DRAIN_TIMEOUT_SECONDS = 5.0
+#: Verification reads the whole ledger.
+VERIFY_STATEMENT_TIMEOUT_SECONDS = 600.0
 
 Result = TypeVar("Result")
 
@@ -79,7 +79,7 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
     settings = draw_secret(settings).model_copy(update={"log_requests": bool(settings.log_requests)})
     shutdown = stop_on_signals(drain_seconds=settings.drain_seconds or 0.0)
     async with AsyncExitStack() as stack:
-        # Before the database is started: who has to choose another port should not wait for that.
+        # Bound before the database starts, so that a port in use is reported at once.
         port = stack.enter_context(bind(settings.host, settings.port))
         health = Health(shutdown.begun.is_set)
         is_private = port.is_loopback and settings.health_port is None
@@ -109,10 +109,10 @@ async def run_dev(settings: Settings, announce: Callable[[Demo, Settings], None]
 async def run_serve(settings: Settings, inherited: Inherited | None = None) -> None:
     """Run the API and the pages, without worker and database, in one process or as a parent of several.
 
-    `inherited` is what a process got from its parent. Raises ConfigurationError, PortUnavailable and ProcessFailed.
+    `inherited` has the open files from a parent process. Raises ConfigurationError, PortUnavailable and ProcessFailed.
     """
     require_directory(settings)
-    drain_seconds = DRAIN_SECONDS if settings.drain_seconds is None else settings.drain_seconds
+    drain_seconds = DRAIN_TIMEOUT_SECONDS if settings.drain_seconds is None else settings.drain_seconds
     shutdown = stop_on_signals(drain_seconds=drain_seconds)
     count = choose_process_count(settings)
     if count > 1 and inherited is None:
@@ -135,8 +135,8 @@ async def run_serve(settings: Settings, inherited: Inherited | None = None) -> N
             health_url = await serve_health(stack, settings, health.routes())
         settings = settings.at(port)
         gateway = await stack.enter_async_context(open_gateway_alone(settings, shutdown))
-        # Others learn of a moved clock by their loops; who moves one answers when they know.
-        web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_EVERY_SECONDS)
+        # Other processes read an advanced clock in their loops; the call that advances it waits for them.
+        web = build_web(gateway, others_learn_seconds=2 * READ_OFFSETS_INTERVAL_SECONDS)
         started = _on_started(
             health, gateway, lambda: log.info("gateway.started", url=settings.public_url, health=health_url)
         )
@@ -170,22 +170,22 @@ async def run_simulate(settings: Settings) -> None:
         await require_migrated(dsn, schema="simulator", package="tollhouse.simulator")
         async with open_simulator(settings, dsn, base_url=base_url) as simulator:
             web = create_simulator_app(simulator, secret=secret, is_secure=base_url.startswith("https:"))
-            started = partial(log.info, "simulating", url=base_url)
+            started = partial(log.info, "simulator.started", url=base_url)
             await serve(web, port, shutdown.stop, started, bounds=choose_bounds(settings))
 
 
 async def run_migrate(settings: Settings) -> list[str]:
-    """Apply the migrations that are missing and return their names."""
+    """Apply missing migrations and return their names."""
     return await migrate_all(settings, _database_url(settings))
 
 
 async def run_load_rates(settings: Settings, file: Path) -> LoadResult:
-    """Load a file of reference rates, whether or not a gateway runs on the database.
+    """Load a file of reference rates. A gateway may run on the database.
 
-    Raises RatesUnreadable, which says what is wrong with the file, and ConfigurationError without a database.
+    Raises RatesUnreadable, which names the fault of the file, and ConfigurationError without a database.
     """
     content = read_file(file, most=MAX_BYTES)
-    async with _some_database(settings) as dsn:
+    async with _find_database(settings) as dsn:
         database = await Database.connect(dsn, schema="gateway", max_size=1)
         try:
             return await load_rates(database, content)
@@ -194,15 +194,15 @@ async def run_load_rates(settings: Settings, file: Path) -> LoadResult:
 
 
 def read_file(file: Path, *, most: int) -> bytes:
-    """Read a file, and one byte past the bound at most. Raises OSError."""
+    """Read a file, up to one byte more than the maximum. Raises OSError."""
     with file.open("rb") as opened:
         return opened.read(most + 1)
 
 
 async def run_verify(settings: Settings) -> LedgerReport:
-    """Prove the books as they are, whether or not a gateway runs on them. Raises ConfigurationError without any."""
-    async with _some_database(settings) as dsn:
-        database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_SECONDS)
+    """Verify the ledger. A gateway may run on the database. Raises ConfigurationError without a database."""
+    async with _find_database(settings) as dsn:
+        database = await Database.connect(dsn, schema="gateway", statement_seconds=VERIFY_STATEMENT_TIMEOUT_SECONDS)
         try:
             return await verify_ledger(database)
         finally:
@@ -210,15 +210,15 @@ async def run_verify(settings: Settings) -> LedgerReport:
 
 
 async def run_on_connection(settings: Settings, work: Callable[[PlainConnection], Awaitable[Result]]) -> Result:
-    """Do a piece of work in one transaction, whether or not a gateway runs. Raises ConfigurationError."""
-    async with open_some_database(settings) as database, database.transaction() as connection:
+    """Run a function in one database transaction. A gateway may run. Raises ConfigurationError."""
+    async with open_database(settings) as database, database.transaction() as connection:
         return await work(connection)
 
 
 @asynccontextmanager
-async def open_some_database(settings: Settings) -> AsyncIterator[Database]:
-    """Connect to the gateway's database, whether or not a gateway runs. Raises ConfigurationError."""
-    async with _some_database(settings) as dsn:
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Connect to the gateway's database. A gateway may run. Raises ConfigurationError."""
+    async with _find_database(settings) as dsn:
         database = await Database.connect(dsn, schema="gateway", max_size=1)
         try:
             yield database
@@ -228,7 +228,7 @@ async def open_some_database(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def _run_beside(gateway: Gateway, loops: Mapping[str, Loop], shutdown: Shutdown) -> AsyncIterator[None]:
-    """Run loops beside the block; at its end the process stops, and they have the rest of its grace."""
+    """Run loops during the block. At its end, stop them within the rest of the grace period."""
     running = asyncio.create_task(
         run_loops(loops, shutdown.stop, beat=gateway.metrics.beat, seconds_left=shutdown.seconds_left)
     )
@@ -240,10 +240,10 @@ async def _run_beside(gateway: Gateway, loops: Mapping[str, Loop], shutdown: Shu
 
 
 def _on_started(health: Health, gateway: Gateway, announce: Callable[[], None]) -> Callable[[], None]:
-    """Return what is done once the port is open: only now the process is ready."""
+    """Return the function called once the port is open: from then on the process is ready."""
 
     def started() -> None:
-        settle_memory()
+        tune_garbage_collector()
         health.watched = gateway
         announce()
 
@@ -252,22 +252,24 @@ def _on_started(health: Health, gateway: Gateway, announce: Callable[[], None]) 
 
 def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
-        raise ConfigurationError("Set TOLLHOUSE_DATABASE_URL, or run `tollhouse dev`, which brings its own database.")
+        raise ConfigurationError("Set TOLLHOUSE_DATABASE_URL, or run `tollhouse dev`, which starts a database.")
     return settings.database_url
 
 
 @asynccontextmanager
-async def _some_database(settings: Settings) -> AsyncIterator[str]:
-    """Find the database: the one that is named, or the embedded one, which may be running for a gateway or not.
+async def _find_database(settings: Settings) -> AsyncIterator[str]:
+    """Find the database: the configured one, or the embedded one, which is started if it does not run.
 
-    Raises ConfigurationError if there is none, or if migrations are missing on it.
+    Raises ConfigurationError if there is none, or if it lacks migrations.
     """
     if settings.database_url is not None:
         await require_migrated(settings.database_url, schema="gateway", package="tollhouse.storage")
         yield settings.database_url
         return
     if not (settings.data_dir / "postgres").is_dir():
-        raise ConfigurationError(f"There is no database in {settings.data_dir}, and TOLLHOUSE_DATABASE_URL is not set.")
+        raise ConfigurationError(
+            f"No database in {settings.data_dir}. Set TOLLHOUSE_DATABASE_URL, or run `tollhouse dev`."
+        )
     server = EmbeddedPostgres(settings.data_dir)
     try:
         dsn = await server.start()
@@ -282,7 +284,7 @@ async def _some_database(settings: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _embedded(settings: Settings, shutdown: Shutdown) -> AsyncIterator[str]:
-    """Run the embedded database. When it ends by itself, the process stops, and DatabaseEnded is raised at the end."""
+    """Run the embedded database. If it ends by itself, the process stops and DatabaseEnded is raised."""
     server = EmbeddedPostgres(settings.data_dir)
     dsn = await server.start()
     log_path = str(settings.data_dir / "postgres.log")
@@ -300,16 +302,16 @@ async def _embedded(settings: Settings, shutdown: Shutdown) -> AsyncIterator[str
         watcher.cancel()
         await server.stop()
     if has_ended:
-        raise DatabaseEnded(f"The embedded database ended by itself; {log_path} says why.")
+        raise DatabaseEnded(f"The embedded database ended by itself. See {log_path}, then start again.")
 
 
 @asynccontextmanager
 async def open_gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIterator[Gateway]:
-    """Open the gateway of a process that is one of several: on a migrated database, with the simulator elsewhere."""
+    """Open the gateway of `serve` or `work`: on a migrated database, with the simulator in another process."""
     require_simulator(settings)
     dsn = _database_url(settings)
     await require_migrated(dsn, schema="gateway", package="tollhouse.storage")
-    # Ways of their own: a slow acquirer takes no connection from the Directory, which 3-D Secure waits for.
+    # Separate transports: a slow acquirer takes no connections from the Directory Server.
     transport, directory_transport = open_way(settings), open_way(settings)
     try:
         async with open_gateway(
@@ -327,7 +329,7 @@ async def open_gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIte
 
 async def _prepare_demo(settings: Settings, gateway: Gateway) -> Demo:
     path = settings.data_dir / "demo.json"
-    demo = read_or_draw_demo(path, base_url=settings.public_url)
+    demo = load_or_create_demo(path, base_url=settings.public_url)
     await ensure_demo(
         gateway.database,
         demo,

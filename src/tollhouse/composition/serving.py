@@ -1,4 +1,4 @@
-"""Serving until a process is told to stop, and the steps in which it then ends. A part of the composition root."""
+"""Serving a port until a signal, and the steps of the shutdown."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tollhouse.http.routes import Route
     from tollhouse.http.serving.ports import OpenPort
 
-#: After the sockets are closed, open requests and then the work under way get this long together to end.
-GRACE_SECONDS = 3
-#: Between the port of a process and, if none is set, that of its health.
+#: Time for open requests and then work in progress to end, after the sockets are closed.
+GRACE_TIMEOUT_SECONDS = 3
+#: Distance from the port of a process to its default health port.
 HEALTH_PORT_DISTANCE = 1_000
 MAX_PORT = 65_535
 
@@ -35,10 +35,10 @@ log = structlog.get_logger()
 
 
 class Shutdown:
-    """The end of a process, in steps.
+    """The shutdown of a process, in steps.
 
-    `begun`: the process is told to end; it says that it is not ready, and still serves. `stop`, when the drain time has
-    passed: it takes nothing new. Then its grace runs out, whatever is waited for first.
+    `begun`: the process reports that it is not ready, and still serves. `stop`, after the drain time: it accepts
+    nothing new. Then the grace period ends all work in progress.
     """
 
     def __init__(self, *, drain_seconds: float = 0.0) -> None:
@@ -48,7 +48,7 @@ class Shutdown:
         self._stopped_at: float | None = None
 
     def begin(self) -> None:
-        """Begin to end; a second call does so at once, without a drain time."""
+        """Begin the shutdown; a second call ends the drain time."""
         if self.begun.is_set() or not self._drain_seconds:
             self.stop_now()
             return
@@ -57,20 +57,20 @@ class Shutdown:
         asyncio.get_running_loop().call_later(self._drain_seconds, self.stop_now)
 
     def stop_now(self) -> None:
-        """Take nothing new from now on."""
+        """Accept nothing new from now on."""
         self.begun.set()
         if self._stopped_at is None:
             self._stopped_at = time.monotonic()
             self.stop.set()
 
     def seconds_left(self) -> float:
-        """Return the rest of the grace."""
+        """Return the rest of the grace period."""
         gone = 0.0 if self._stopped_at is None else time.monotonic() - self._stopped_at
-        return max(GRACE_SECONDS - gone, 0.0)
+        return max(GRACE_TIMEOUT_SECONDS - gone, 0.0)
 
 
 def stop_on_signals(*, drain_seconds: float = 0.0) -> Shutdown:
-    """Return the end of this process, which SIGTERM and SIGINT begin."""
+    """Return the shutdown of this process, which SIGTERM and SIGINT begin."""
     shutdown = Shutdown(drain_seconds=drain_seconds)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(report_lost_error)
@@ -80,7 +80,7 @@ def stop_on_signals(*, drain_seconds: float = 0.0) -> Shutdown:
 
 
 def report_lost_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an error that no task and no caller took, with the way to it; the event loop's own line has its values."""
+    """Log an error that no task or caller handled, with its frames. The event loop's own line would contain values."""
     error = context.get("exception")
     task = context.get("task") or context.get("future")
     name = task.get_name() if isinstance(task, asyncio.Task) else None
@@ -88,7 +88,7 @@ def report_lost_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the process that it is part of."""
+    """A server that leaves signals to its process."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -99,7 +99,7 @@ class _Server(uvicorn.Server):
 async def serve(
     web: Application, port: OpenPort, stop: asyncio.Event, on_started: Callable[[], None], *, bounds: ServerLimits
 ) -> None:
-    """Listen until `stop` is set; then take no more, and let open requests end for a while."""
+    """Serve a port until `stop` is set; then accept no more requests, and let open ones end."""
     server = _Server(
         uvicorn.Config(
             web,
@@ -109,15 +109,15 @@ async def serve(
             log_config=None,
             access_log=False,
             lifespan="off",
-            # Whose X-Forwarded-For is believed is our own setting, and not the default of the server's.
+            # Trusted proxies are our own setting, not the server's default.
             proxy_headers=False,
             server_header=False,
             date_header=True,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=GRACE_TIMEOUT_SECONDS,
         )
     )
     serving = asyncio.create_task(server.serve([port.socket]))
-    while not server.started and not serving.done():  # noqa: ASYNC110 - the server tells by a flag only
+    while not server.started and not serving.done():  # noqa: ASYNC110 - the server has only a flag
         await asyncio.sleep(0.01)
     if not serving.done():
         on_started()
@@ -129,12 +129,12 @@ async def serve(
 
 
 def build_health_app(routes: Sequence[Route]) -> WebApplication:
-    """Build the application of a port for health and metrics. What asks there every few seconds is not logged."""
+    """Build the application of a port for health and metrics. Its requests are not logged."""
     return WebApplication(routes, logs_requests=False)
 
 
 async def serve_health(stack: AsyncExitStack, settings: Settings, routes: Sequence[Route]) -> str:
-    """Serve health and metrics on their own port until the stack ends, which is last of all; return the URL."""
+    """Serve health and metrics on their own port until the stack ends, last of all. Return the URL."""
     port = stack.enter_context(bind(settings.health_host, _choose_health_port(settings), option="--health-port"))
     await stack.enter_async_context(serve_beside(build_health_app(routes), port, bounds=choose_bounds(settings)))
     return port.url
@@ -160,7 +160,7 @@ def choose_bounds(settings: Settings) -> ServerLimits:
 
 @asynccontextmanager
 async def serve_beside(web: Application, port: OpenPort, *, bounds: ServerLimits) -> AsyncIterator[None]:
-    """Listen on a further port until the block ends."""
+    """Serve another port until the block ends."""
     stop, started = asyncio.Event(), asyncio.Event()
     serving = asyncio.create_task(serve(web, port, stop, started.set, bounds=bounds))
     starting = asyncio.create_task(started.wait())
@@ -173,11 +173,11 @@ async def serve_beside(web: Application, port: OpenPort, *, bounds: ServerLimits
         await serving
 
 
-def settle_memory() -> None:
-    """Take what start-up made out of the garbage collector's rounds, and let those be rarer.
+def tune_garbage_collector() -> None:
+    """Exclude the objects of the start-up from garbage collection, and make collections rarer.
 
-    Nearly everything that a request makes dies with its last reference; a full round over the imported modules would
-    only be a pause in the middle of payments.
+    Nearly all objects of a request are freed with their last reference. A full collection over the imported modules
+    would only pause payments.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""What can be set, read from the environment once. Nothing below `app` sees it."""
+"""The settings, read once from the environment. Only `composition` and `cli` import them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tollhouse.storage.pools import PoolSizes
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
 PhoneChannel = Literal["sms", "call", "whatsapp"]
-#: Too long to be guessed.
+#: A secret that is too long to be guessed.
 LongSecret = Annotated[SecretStr, Field(min_length=16)]
 #: A SHA-256 in hexadecimal, with or without colons.
 Fingerprint = Annotated[
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_from(cls, address: str | None) -> str | None:
         if address is not None and not is_address(address):
-            raise ValueError("must be one e-mail address")
+            raise ValueError("must be one email address")
         return address
 
     @model_validator(mode="after")
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
 
     @property
     def mail(self) -> tuple[Server, str] | None:
-        """The mail server and the address from which letters come, or None."""
+        """The mail server and the sender address of emails, or None."""
         if self.smtp_url is None or self.smtp_from is None:
             return None
         return parse_server(self.smtp_url.get_secret_value()), self.smtp_from
@@ -234,18 +234,18 @@ class Settings(BaseSettings):
 
     @property
     def directory_key(self) -> str | None:
-        """What the Directory sends to be believed, or None if only its certificate counts."""
+        """The secret of the Directory Server, or None if only its certificate is accepted."""
         secret = self.directory_secret or (None if self.is_live else self.simulator_secret)
         return secret.get_secret_value() if secret else None
 
     @property
     def is_live(self) -> bool:
-        """Whether money moves."""
+        """Whether this deployment charges real cards."""
         return self.environment == "live"
 
     @property
     def pool_sizes(self) -> PoolSizes:
-        """How many connections there may be, for what."""
+        """The sizes of the connection pools."""
         return PoolSizes(
             payments=self.database_connections,
             worker=self.database_worker_connections,
@@ -255,21 +255,21 @@ class Settings(BaseSettings):
 
     @property
     def egress(self) -> tuple[IPv4Address | IPv6Address, ...]:
-        """What `GET /ips` lists."""
+        """The addresses that `GET /ips` lists."""
         return self.egress_addresses or (() if self.is_live else LOOPBACK)
 
     @property
     def address_policy(self) -> AddressPolicy:
-        """Which URLs merchants may give, and callbacks go to."""
+        """The policy for URLs that merchants give."""
         return build_live_policy(self.callback_networks) if self.is_live else STAGE
 
     @property
     def key_path(self) -> Path:
-        """Where the key file is."""
+        """The path of the key file."""
         return self.key_file or self.data_dir / "keys.json"
 
     def at(self, port: OpenPort) -> Settings:
-        """Return these settings for a process that has bound its port: what it announces is what it bound."""
+        """Return these settings with the address and port that the process has bound."""
         base_url = self.base_url or port.url
         bank_url = f"{self.base_url or port.other_url}/simulator"
         changes = {"base_url": base_url, "simulator_base_url": self.simulator_base_url or bank_url}
@@ -277,5 +277,5 @@ class Settings(BaseSettings):
 
     @property
     def public_url(self) -> str:
-        """Where browsers and the Directory reach this gateway."""
+        """The URL at which browsers and the Directory Server reach this gateway."""
         return self.base_url or build_url(self.host, self.port)

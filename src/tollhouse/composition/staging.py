@@ -1,4 +1,4 @@
-"""What only stage has: handlers that stand in for the world, and what falls due as a clock moves. A part of `app`."""
+"""Objects that exist only in stage: calls and pages for tests, and tasks driven by the virtual clock."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tollhouse.payments.authentication.resume import sweep_authentications
 from tollhouse.payments.operations.holds import select_holds_busy, select_next_hold
 from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
 from tollhouse.phones.sender import RecordingSender
-from tollhouse.stage.advance import Clockwork, advance, look_ahead
-from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment, ask_rows, nothing_due
+from tollhouse.stage.advance import ClockDependencies, advance, get_next_due
+from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment, query_rows, return_no_due_time
 from tollhouse.stage.disputes import Disputes
 from tollhouse.stage.home import StagePages
 from tollhouse.stage.inbox import Inbox
 from tollhouse.stage.mailbox import Mailbox
+from tollhouse.stage.simulator_calls import call_simulator
 from tollhouse.stage.three_ds import complete_challenge
-from tollhouse.stage.world import ask_world
 from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
 from tollhouse.worker.events import deliver_once
 from tollhouse.worker.payments import process_due_holds, resolve_due
@@ -47,29 +47,29 @@ if TYPE_CHECKING:
     from tollhouse.transport.model import Transport
 
 Found = TypeVar("Found")
-#: A question about a merchant's rows at a mark.
+#: A query about a merchant's rows at a time.
 Ask = Callable[["PlainConnection", int, DueMoment], Awaitable[Found]]
 
 
 class DueBy(Protocol):
-    """A question whether a merchant's rows were due by a moment of its time."""
+    """A query whether rows of a merchant were due by a time."""
 
     async def __call__(self, connection: PlainConnection, merchant_id: int, *, due_by: datetime) -> bool:
-        """Tell whether any was."""
+        """Return whether any row was due."""
         ...
 
 
 def list_stage_calls(
-    parts: PaymentParts, gate: RequestAuthenticator, *, transport: Transport, clockwork: Clockwork
+    parts: PaymentParts, gate: RequestAuthenticator, *, transport: Transport, clockwork: ClockDependencies
 ) -> list[Route]:
-    """Return the routes of the calls that are not there in live. `transport` leads to the simulator."""
+    """Return the routes of calls that exist only in stage. `transport` connects to the simulator."""
     desk = TestDataClient(transport, parts.clock.now_of)
     calls = (
         ChallengeCalls(gate, partial(complete_challenge, parts.authentication, transport)),
-        FaultCalls(gate, partial(ask_world, transport)),
+        FaultCalls(gate, partial(call_simulator, transport)),
         IssuerCalls(parts.chargebacks, parts.vault.digest, gate),
         TestCardCalls(desk, gate, parts.database, parts.vault.digest),
-        ClockCalls(gate, partial(advance, clockwork), partial(look_ahead, clockwork)),
+        ClockCalls(gate, partial(advance, clockwork), partial(get_next_due, clockwork)),
     )
     return [route for call in calls for route in call.routes()]
 
@@ -77,7 +77,7 @@ def list_stage_calls(
 def list_stage_pages(
     settings: Settings, parts: PaymentParts, *, secrets: IpnSecrets, desk: PhoneDependencies
 ) -> list[Route]:
-    """Return the routes of the pages that are not there in live."""
+    """Return the routes of pages that exist only in stage."""
     return [*_build_inbox(settings, parts, secrets, desk).routes(), *StagePages().routes()]
 
 
@@ -88,9 +88,9 @@ def build_clockwork(
     wake: asyncio.Event,
     *,
     others_learn_seconds: float = 0.0,
-) -> Clockwork:
-    """Put together what moves clocks."""
-    return Clockwork(
+) -> ClockDependencies:
+    """Build the service that advances clocks."""
+    return ClockDependencies(
         parts.database,
         parts.clock,
         parts.running,
@@ -103,13 +103,13 @@ def build_clockwork(
 def build_clock_tasks(
     parts: PaymentParts, biller: BillingDependencies, secrets: IpnSecrets
 ) -> tuple[ClockDrivenTask, ...]:
-    """List what falls due by a merchant's clock, or has to be done before the clock goes on.
+    """List the tasks that fall due by a merchant's clock, or must be done before the clock advances.
 
-    Causes stand before what they lead to: whoever looks in this order and finds nothing has overlooked nothing.
+    Causes precede their effects: if a check in this order finds nothing, nothing is due.
     """
 
     def ask(select: Ask[Found]) -> Callable[[int, DueMoment], Awaitable[Found]]:
-        return ask_rows(parts.database, select)
+        return query_rows(parts.database, select)
 
     disputes = Disputes(parts.disputes)
     sweep = partial(sweep_authentications, parts.authentication)
@@ -131,13 +131,15 @@ def build_clock_tasks(
         ClockDrivenTask(
             "subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, biller)
         ),
-        ClockDrivenTask("outcome", nothing_due, ask(_select_attempts_busy), partial(resolve_due, parts.attempts)),
+        ClockDrivenTask(
+            "outcome", return_no_due_time, ask(_select_attempts_busy), partial(resolve_due, parts.attempts)
+        ),
         ClockDrivenTask("callback", ask(_select_next_delivery), ask(_select_deliveries_busy), deliver),
     )
 
 
 def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) -> Ask[datetime | None]:
-    """Return the question when the next thing falls due, whatever the mark."""
+    """Return the query for the next due time, whatever the given time."""
 
     async def ask(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> datetime | None:
         del mark
@@ -147,7 +149,7 @@ def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) 
 
 
 def _due_by(select: DueBy) -> Ask[bool]:
-    """Return the question whether something was due at a mark."""
+    """Return the query whether something was due at a time."""
 
     async def ask(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> bool:
         return await select(connection, merchant_id, due_by=mark.time)
@@ -170,7 +172,7 @@ async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int,
 
 
 def _build_inbox(settings: Settings, parts: PaymentParts, secrets: IpnSecrets, desk: PhoneDependencies) -> Inbox:
-    """Show what is not sent anywhere; messages that leave are not kept, so there is nothing of them to show."""
+    """Build the inbox page. It shows messages only if they are not sent elsewhere, because sent ones are not kept."""
     sender = desk.sender
     return Inbox(
         parts.database,

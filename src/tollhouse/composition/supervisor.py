@@ -1,8 +1,8 @@
-"""Several processes of `serve` on one machine: started, watched, restarted and stopped by a parent.
+"""The parent of several `serve` processes on one machine: it starts, watches, restarts and stops them.
 
 The parent listens on the port, and the processes share its socket: each new connection goes to a process that is free
-to accept it, so that one that died, hangs or cannot start takes none. The parent also answers for all of them on the
-health port. A process whose parent dies stops as it would on SIGTERM.
+to accept it, so that one that died, hangs or cannot start gets none. The parent serves the combined health port. A
+process whose parent dies stops as on SIGTERM.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tollhouse.storage.server import select_connection_limit
 
 LOOPBACK = "127.0.0.1"
 MAX_PROCESSES = 64
-#: Until a process that was just started is ready. Imports and a database that is far away take their time.
+#: Time until a new process must be ready, including imports and connecting to a remote database.
 START_TIMEOUT_SECONDS = 60.0
 READY_INTERVAL_SECONDS = 0.05
-#: Before a process is started again that died; doubled while it does not live for `STABLE_SECONDS`.
+#: Delay before a dead process is restarted; doubled while it does not live for `STABLE_SECONDS`.
 MIN_RESTART_SECONDS = 0.2
 MAX_RESTART_SECONDS = 30.0
 STABLE_SECONDS = 60.0
-#: After the grace of a process, before it is killed.
+#: Time after the grace period of a process, before it is killed.
 KILL_AFTER_SECONDS = 10.0
 
 COMMAND = (sys.executable, "-m", "tollhouse", "serve")
@@ -45,22 +45,22 @@ log = structlog.get_logger()
 
 
 class ProcessFailed(TollhouseError):
-    """A process ended before it was ready for the first time; its own output says why."""
+    """A process ended before it was ready for the first time; its output has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """The open files that a process gets from its parent, by their numbers."""
+    """The numbers of the open files that a process inherits from its parent."""
 
-    #: The sockets of its port and of its health.
+    #: The sockets of its port and its health port.
     port: int
     health: int
-    #: The reading end of a pipe, which ends when the parent does.
+    #: The reading end of a pipe that closes when the parent ends.
     lifeline: int
 
     @classmethod
     def parse(cls, text: str) -> Inherited:
-        """Read what `describe` wrote. Raises ValueError."""
+        """Parse the output of `describe`. Raises ValueError."""
         port, health, lifeline = (int(part) for part in text.split(","))
         return cls(port, health, lifeline)
 
@@ -76,13 +76,13 @@ class Inherited:
         loop.add_reader(self.lifeline, begin)
 
     def describe(self) -> str:
-        """Write the numbers down for the command line."""
+        """Format the numbers for the command line."""
         return f"{self.port},{self.health},{self.lifeline}"
 
 
 @dataclass(slots=True)
 class ServerProcess:
-    """One process of `serve`. Once it was ready, it is started again whenever it ends by itself."""
+    """A `serve` process. Once it was ready, it is restarted whenever it ends by itself."""
 
     number: int
     port: OpenPort
@@ -108,7 +108,7 @@ class ServerProcess:
         """
         await self._spawn()
         await self._wait_until_ready(shutdown)
-        # Before anybody is told that the process is ready: whatever ends it after that is no failed start.
+        # Set before the process counts as ready: if it ends after that, the start did not fail.
         self.has_started = True
         self._watcher = asyncio.create_task(self._keep_running(shutdown))
 
@@ -120,7 +120,7 @@ class ServerProcess:
             files.describe(),
             env=dict(self.environment),
             pass_fds=(files.port, files.health, files.lifeline),
-            # Ctrl-C on the terminal is for the parent, which tells the processes in its turn.
+            # Ctrl-C on the terminal is for the parent, which then stops the processes.
             start_new_session=True,
         )
         self._started_at = time.monotonic()
@@ -130,13 +130,13 @@ class ServerProcess:
         give_up_at = time.monotonic() + START_TIMEOUT_SECONDS
         while not shutdown.begun.is_set() and not await is_ready(self.health.url):
             if self.pid is None:
-                raise ProcessFailed("A process of `serve` ended before it was ready; the lines above say why.")
+                raise ProcessFailed("A process of `serve` ended before it was ready. See the lines above.")
             if time.monotonic() > give_up_at:
                 raise ProcessFailed(f"A process of `serve` was not ready after {START_TIMEOUT_SECONDS:.0f} s.")
             await asyncio.sleep(READY_INTERVAL_SECONDS)
 
     async def _keep_running(self, shutdown: Shutdown) -> None:
-        """Start the process again whenever it ends, until the shutdown begins."""
+        """Restart the process whenever it ends, until the shutdown begins."""
         pause = MIN_RESTART_SECONDS
         while True:
             code = await self._wait()
@@ -153,11 +153,11 @@ class ServerProcess:
     async def _restart(self, shutdown: Shutdown) -> None:
         try:
             await self._spawn()
-        except OSError as error:  # no memory, or too many processes: the caller waits and tries again
+        except OSError as error:  # no memory, or too many processes: the caller waits and retries
             log.error("server_process.start_failed", number=self.number, error=str(error))  # noqa: TRY400
             return
         self.restarts += 1
-        if shutdown.begun.is_set():  # it began after the others were told to stop
+        if shutdown.begun.is_set():  # the shutdown began after the other processes were stopped
             self.request_stop()
 
     async def _wait(self) -> int:
@@ -169,13 +169,13 @@ class ServerProcess:
         self._send(signal.SIGTERM)
 
     async def end(self, *, within_seconds: float) -> None:
-        """Wait for the end of a process that was told to stop, and kill it past the time."""
+        """Wait for the end of a stopped process, and kill it after the time-out."""
         if self._watcher is not None:
             self._watcher.cancel()
         try:
             await asyncio.wait_for(self._wait(), within_seconds)
         except TimeoutError:
-            log.error("server_process.killed", number=self.number)  # noqa: TRY400 - the trace would say nothing
+            log.error("server_process.killed", number=self.number)  # noqa: TRY400 - the trace has no information
             self._send(signal.SIGKILL)
             await self._wait()
 
@@ -186,12 +186,12 @@ class ServerProcess:
 
 
 def choose_process_count(settings: Settings) -> int:
-    """Return how many processes are wanted: as many as there are processors for `auto`."""
+    """Return the number of processes; for `auto`, the number of processors."""
     return count_processors() if settings.processes == "auto" else settings.processes
 
 
 def count_processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
     return min(os.cpu_count() or 1, MAX_PROCESSES)
@@ -202,7 +202,7 @@ async def check_connections(settings: Settings, dsn: str, processes: int) -> Non
 
     Raises:
         ConfigurationError: They do not fit.
-        DatabaseUnavailable: The database does not answer.
+        DatabaseUnavailable: The database does not respond.
     """
     sizes = settings.pool_sizes
     wanted = processes * (sizes.payments + sizes.readers)
@@ -214,14 +214,14 @@ async def check_connections(settings: Settings, dsn: str, processes: int) -> Non
         await database.close()
     if wanted > allowed:
         raise ConfigurationError(
-            f"{processes} processes may open {wanted} connections, and the database takes {allowed}. Lower "
+            f"{processes} processes may open {wanted} connections, and the database accepts {allowed}. Lower "
             "TOLLHOUSE_DATABASE_CONNECTIONS or TOLLHOUSE_DATABASE_READER_CONNECTIONS, run fewer processes, or raise "
             "max_connections of the database."
         )
 
 
 async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> None:
-    """Run some processes of `serve` until the shutdown. Raises PortUnavailable and ProcessFailed."""
+    """Run several `serve` processes until the shutdown. Raises PortUnavailable and ProcessFailed."""
     async with AsyncExitStack() as stack:
         port = stack.enter_context(bind(settings.host, settings.port))
         port.socket.listen(BACKLOG)
@@ -248,14 +248,14 @@ async def run_processes(settings: Settings, shutdown: Shutdown, count: int) -> N
 
 
 async def _start_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
-    """Start the processes, the first one by itself: what keeps it from starting is said once."""
+    """Start the processes, first one alone, so that an error of the start is reported once."""
     first, *others = processes
     await first.start(shutdown)
     await asyncio.gather(*(process.start(shutdown) for process in others))
 
 
 async def _drain_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
-    """Pass the shutdown on when it begins, and wait for the end of its drain time."""
+    """Stop the processes when the shutdown begins, and wait for the end of its drain time."""
     await shutdown.begun.wait()
     for process in processes:
         process.request_stop()
@@ -263,7 +263,7 @@ async def _drain_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> 
 
 
 async def _stop_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> None:
-    """Stop the processes, also those that still drain, and wait for their ends."""
+    """Stop the processes, including those that still drain, and wait until they have ended."""
     shutdown.stop_now()
     for process in processes:
         process.request_stop()
@@ -272,7 +272,7 @@ async def _stop_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> N
 
 @contextmanager
 def _open_lifeline() -> Iterator[int]:
-    """Open a pipe whose writing end only this process holds, and yield its reading end for a process it starts."""
+    """Open a pipe whose writing end only this process has, and yield the reading end for a child process."""
     reading, writing = os.pipe()
     try:
         yield reading
@@ -282,7 +282,7 @@ def _open_lifeline() -> Iterator[int]:
 
 
 def _write_environment(settings: Settings, count: int) -> dict[str, str]:
-    """Return the settings that options may have changed, or that the port decided, for a process that is started."""
+    """Return the environment of a child process, with settings from options and the bound port."""
     chosen = {
         "processes": count,
         "host": settings.host,

@@ -1,4 +1,4 @@
-"""Checks of what the environment says: forms of hosts and URLs, and variables that do not exist."""
+"""Checks of environment variables: hosts, URLs, and unknown names."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_database_url(url: str) -> str:
 
 
 def find_unknown(environment: Iterable[str], known: Collection[str]) -> dict[str, str | None]:
-    """Return the variables with our prefix that do not exist, each with the one that may have been meant."""
+    """Return unknown variables with our prefix, each with a similar known one."""
     names = [name.upper() for name in known]
     unknown: dict[str, str | None] = {}
     for variable in sorted(environment):
@@ -70,5 +70,5 @@ def _is_address(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """Tell whether a text is the name of a host; digits and dots alone are an address that is none."""
+    """Return whether a text is a host name; digits and dots alone are an invalid address."""
     return len(text) <= 253 and _HOST_NAME.fullmatch(text) is not None and not re.fullmatch(r"[0-9.]+", text)

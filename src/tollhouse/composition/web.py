@@ -1,6 +1,6 @@
-"""What speaks HTTP, put together: API, checkout, portal and, in stage, what stands in for people and banks.
+"""The web application: API, checkout, portal and, in stage, test pages and the simulator.
 
-The part of the composition root that only processes with a port need.
+Only processes with a port import this module.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def build_web(
     others_learn_seconds: float = 0.0,
     health: Health | None = None,
 ) -> WebApplication:
-    """Put together what speaks HTTP: API, checkout and, in stage, what stands in for people and banks.
+    """Build the web application: API, checkout, portal and, in stage, test pages and the simulator.
 
-    `others_learn_seconds` is how long other processes take to learn that a clock was moved; 0 where there are none.
-    Without `health` there is only `/healthz`, as is right where strangers may ask.
+    `others_learn_seconds` is the time in which other processes read an advanced clock; 0 if there are none. Without
+    `health` only `/healthz` is served, because the port is public.
     """
     settings = gateway.settings
     calls = list_calls(gateway, others_learn_seconds)
@@ -110,11 +110,11 @@ def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Rout
 
 
 def _list_pages(gateway: Gateway, simulator: Simulator | None) -> list[Route]:
-    """Return the routes of pages, and of what the Directory calls."""
+    """Return the routes of pages, and of the Directory Server's calls."""
     routes = [
         *CheckoutPages(gateway.parts.authentication, address_of=gateway.gate.address_of).routes(),
         *ResultCalls(gateway.parts.authentication, _build_directory_access(gateway)).routes(),
-        *PaymentPages(_open_till(gateway)).routes(),
+        *PaymentPages(_build_page_dependencies(gateway)).routes(),
         *_open_portal(gateway.for_readers()).routes(),
     ]
     if not gateway.settings.is_live:
@@ -149,7 +149,7 @@ def _open_portal(gateway: Gateway) -> Portal:
     )
 
 
-def _open_till(gateway: Gateway) -> PaymentPageDependencies:
+def _build_page_dependencies(gateway: Gateway) -> PaymentPageDependencies:
     return PaymentPageDependencies(
         gateway.parts.links, address_of=gateway.gate.address_of, is_stage=not gateway.settings.is_live
     )
@@ -167,7 +167,7 @@ def _list_stage_calls(gateway: Gateway, others_learn_seconds: float) -> list[Rou
 
 
 def _validation_context(settings: Settings) -> dict[str, Any]:
-    """Tell the request models what the environment asks of them."""
+    """Return the settings that validation of requests depends on."""
     if not settings.is_live:
         return {}
     return {"is_live": True, "address_policy": settings.address_policy, "refuse_expired_before": datetime.now(UTC)}

@@ -31,9 +31,9 @@ OVER = frozenset({"passed", "failed", "abandoned", "superseded"})
 RULES = frozenset({codes.BLACKLISTED, codes.VELOCITY, codes.ACCOUNT_DISABLED, codes.NO_ROUTE})
 
 CAUSES = {
-    "request": "was asked for",
-    "schedule": "fell due by the schedule of its price",
-    "expiry": "releases an authorization that nobody captured",
+    "request": "was requested",
+    "schedule": "was due by the schedule of its price",
+    "expiry": "releases an authorization that was not captured",
     "issuer": "was decided by the issuer",
 }
 #: Later transactions in words. Others are named by their mode.
@@ -48,9 +48,9 @@ DISPUTES = {
 }
 #: Steps of an attempt other than a direct response to a request.
 STEPS = {
-    "challenged": "Before it, the cardholder has to be authenticated",
-    "in_flight": "The cardholder is authenticated; the acquirer is asked",
-    "unknown": "No answer came; whether the money moved is unknown",
+    "challenged": "The cardholder must be authenticated first",
+    "in_flight": "The cardholder is authenticated; the request is sent to the acquirer",
+    "unknown": "No response arrived; the outcome is unknown",
     "reversing": "It is being reversed",
     "reversed": "It was reversed",
     "not_sent": "The request was not sent",
@@ -59,7 +59,7 @@ STEPS = {
 }
 
 #: The only step that is a direct response and does not end the transaction.
-SOFT_DECLINE = "The acquirer declined until the cardholder is authenticated"
+SOFT_DECLINE = "The acquirer requires authentication of the cardholder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _name(row: Row) -> PublicName:
 def _describe_cause(row: Row, changing: int | None) -> str:
     """Return the cause of the transaction. `changing` is the subscription whose new card it verifies."""
     if row["subscription_id"] is not None:
-        return f"renews subscription {row['subscription_id']}: period {row['period']}, try {row['try']}"
+        return f"renews subscription {row['subscription_id']}: period {row['period']}, attempt {row['try']}"
     if changing is not None:
         return f"verifies another card for subscription {changing}"
     return CAUSES[row["cause"] or "request"]
@@ -151,8 +151,8 @@ def _tell_outcome(row: Row) -> Iterator[HistoryEntry]:
     code, status = codes.get_code(row["code"]), _name(row).status
     facts = _facts(status=status, code=code.code, description=code.text, codeCategory=code.category)
     if code.code in RULES:
-        yield HistoryEntry(row["settled_at"], EntryKind.RULE, f"A rule of the gateway refused it: {code.text}", facts)
-    yield HistoryEntry(row["settled_at"], EntryKind.STATE, f"It is settled: {status}", facts)
+        yield HistoryEntry(row["settled_at"], EntryKind.RULE, f"A rule of the gateway blocked it: {code.text}", facts)
+    yield HistoryEntry(row["settled_at"], EntryKind.STATE, f"It is finished: {status}", facts)
     if row["excess_minor"]:
         excess = Money(row["excess_minor"], Currency.of(row["currency"])).to_text()
         text = f"{excess} of it exceeds the remaining amount of the payment"
@@ -185,7 +185,7 @@ def _describe_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime 
         return HistoryEntry(
             step["at"],
             EntryKind.ACQUIRER,
-            "The acquirer was asked what became of it, and the outcome is still unknown",
+            "The acquirer was queried, and the outcome is still unknown",
             facts,
         )
     own = _facts(**{"from": step["left_state"], "to": step["reached_state"], "responseCode": step["response_code"]})
@@ -197,7 +197,7 @@ def _describe_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime 
 
 def _tell_question(row: Row, facts: Mapping[str, str]) -> HistoryEntry:
     asked = {**facts, **_real_time(row["sent_at"], row["real_at"])}
-    return HistoryEntry(row["sent_at"], EntryKind.ACQUIRER, f"Acquirer {row['acquirer']} is asked", asked)
+    return HistoryEntry(row["sent_at"], EntryKind.ACQUIRER, f"Acquirer {row['acquirer']} gets the request", asked)
 
 
 def _describe_response(
@@ -242,11 +242,11 @@ def _describe_authentications(rows: Sequence[Row]) -> Iterator[HistoryEntry]:
         facts = _facts(attempt=row["attempt_number"], version=row["version"], **_name_messages(row))
         is_challenged = row["result_at"] is None or row["result_at"] != row["answered_at"]
         last = _facts(transStatus=row["trans_status"], reason=row["status_reason"], eci=row["eci"])
-        answered = "The Directory answered: a challenge" if is_challenged else "The Directory answered"
+        answered = "The Directory Server responded: a challenge" if is_challenged else "The Directory Server responded"
         moments: tuple[tuple[str, str, Mapping[str, str]], ...] = (
             ("created_at", "Authentication begins", {"challengeIndicator": row["challenge_indicator"]}),
             ("method_completed_at", "The 3DS Method is done", {}),
-            ("requested_at", "The Directory is asked (AReq)", {}),
+            ("requested_at", "The Directory Server gets the request (AReq)", {}),
             ("answered_at", f"{answered} (ARes)", {} if is_challenged else last),
             ("opened_at", "The browser is sent to the bank (CReq)", {}),
             ("result_at", f"Authentication {row['state']}" + (" (RReq)" if is_challenged else ""), last),
@@ -281,7 +281,7 @@ def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[HistoryEntr
         facts = _facts(
             eventId=f"evt_{one.event_id}", sequence=one.sequence, delivery=one.number, format=one.form, url=one.url
         )
-        text = "Its callback is put on its way" if one.number == 1 else "Its callback is sent once more"
+        text = "Its callback is sent" if one.number == 1 else "Its callback is sent again"
         yield HistoryEntry(one.at, EntryKind.CALLBACK, text, facts)
         for attempt in one.attempts:
             how = _facts(

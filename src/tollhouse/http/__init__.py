@@ -1,1 +1,1 @@
-"""HTTP without a framework: the bounds of the server, the headers of every response, and the decoding of bodies."""
+"""The HTTP layer: limits of the server, requests, routes, responses, errors, documents, health and metrics."""

@@ -1,6 +1,6 @@
-"""The ASGI application: from a request to its route, and from the handler's response to the wire.
+"""The ASGI application: it finds the route of a request, calls the handler, and sends its response.
 
-Every request has an id, a line in the log and a place in the metrics, whatever it asks for.
+Every request has an ID, a log line and an observation in the metrics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tollhouse.http.screen import find_query_faults
 from tollhouse.http.serving.metrics import Metrics
 from tollhouse.kernel.errors import Invalid, NotFound, Stopping
 
-#: Paths that are asked for every few seconds and are not worth a line each.
+#: Paths requested every few seconds, which are not logged.
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/stage/inbox/list"})
 
 #: Headers for scripts of merchants' pages, which call the paths that are for browsers. Rejections have them too, or the
@@ -37,14 +37,14 @@ PREFLIGHT: Headers = [
     (b"access-control-max-age", b"%d" % MAX_AGE_SECONDS),
 ]
 
-#: Tells whether pages of an origin may call.
+#: Returns whether scripts of an origin may call.
 IsOriginAllowed = Callable[[str], bool]
 
 log = structlog.get_logger()
 
 
 class WebApplication:
-    """An application made of routes."""
+    """An application built from routes."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class WebApplication:
         return self._router.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         started = time.perf_counter()
         request, status = Request(scope, receive), 500
         try:
@@ -104,9 +104,9 @@ class WebApplication:
             answer = route.answer_error
             return await route.handler(request)
         except asyncio.CancelledError:
-            # The server cancels open requests when it stops. Work on payments goes on without its request.
+            # The server cancels open requests when it stops. Work on payments continues without its request.
             return answer_error(request, Stopping())
-        except Exception as error:  # noqa: BLE001 - no other caller can answer
+        except Exception as error:  # noqa: BLE001 - no other caller can respond
             return answer(request, error)
 
     def _record(self, request: Request, status: int, seconds: float) -> None:
@@ -133,7 +133,7 @@ def check_query(request: Request) -> None:
 
 
 def choose_route(request: Request, place: PathRoutes | None) -> Route:
-    """Return the route of a request, and tell the request of it. Raises NotFound and MethodNotAllowed."""
+    """Return the route of a request, and set it on the request. Raises NotFound and MethodNotAllowed."""
     if place is None:
         raise NotFound(NO_PATH)
     route = place.choose(request.method)
@@ -144,13 +144,13 @@ def choose_route(request: Request, place: PathRoutes | None) -> Route:
 
 
 def answer_options(request: Request, place: PathRoutes) -> Response:
-    """Tell the methods of a path."""
+    """Return the methods of a path."""
     request.route_path = place.path
     return Response(b"", 204, headers={"Allow": place.allowed})
 
 
 def build_cors_headers(request: Request, is_allowed: IsOriginAllowed) -> Headers:
-    """Return what the response says of the page that asks; to OPTIONS, what that page may send too."""
+    """Return the headers of cross-origin access, for OPTIONS with the allowed headers."""
     origin = request.headers.get("origin", None)
     if origin is None or not is_allowed(origin):
         return [VARY]

@@ -19,5 +19,5 @@ STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000")
 
 
 def has_no_body(status: int) -> bool:
-    """Tell whether a response of this status never has a body (RFC 9110, 6.4.1)."""
+    """Return whether responses of this status never have a body (RFC 9110, 6.4.1)."""
     return status < 200 or status in {204, 304}

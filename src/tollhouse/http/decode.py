@@ -1,4 +1,4 @@
-"""The one place where bytes of somebody else become data.
+"""Decoding of request bodies.
 
 JSON with fractions as decimals, bounded depth, no key twice, no text that a database cannot hold; forms with a bounded
 number of fields. What does not pass is `Invalid`, never a defect, and no message holds any of it.
@@ -19,20 +19,20 @@ from tollhouse.kernel.errors import Invalid
 
 MAX_DEPTH = 10
 MAX_FORM_FIELDS = 50
-#: Fewer brackets than this cannot nest too deeply, so no look is needed.
+#: A body with fewer brackets cannot nest too deeply, so its depth is not checked.
 FEW_BRACKETS = 11
 MAX_NUMBER_LENGTH = 40
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 #: With fewer digits side by side no number is too long.
 _MANY_DIGITS = b"0" * (MAX_NUMBER_LENGTH - 1)
-#: Of a path in an error: its keys are the client's own.
+#: Maximum length of a path in an error, whose keys come from the client.
 MAX_PATH_LENGTH = 128
 #: A byte order mark, which some tools write before their text (RFC 8259, 8.1, lets a reader ignore it).
 MARK = b"\xef\xbb\xbf"
 
 
 class GivenTwice(Invalid):
-    """An object has a key that stands more than once. `content` is the body, with the last value of each key."""
+    """An object has a repeated key. `content` is the body, with the last value of each key."""
 
     def __init__(self, errors: dict[str, list[str]], content: Any) -> None:
         super().__init__(errors)
@@ -40,21 +40,21 @@ class GivenTwice(Invalid):
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse JSON that has to be an object; nothing and `[]` are the empty one. Raises Invalid."""
+    """Parse JSON that must be an object; an empty body and `[]` are the empty object. Raises Invalid."""
     content = parse_json(body) if body else {}
     if content == []:
         return {}
     if not isinstance(content, dict):
-        raise Invalid({}, "The body has to be a JSON object.")
+        raise Invalid({}, "The body must be a JSON object.")
     return content
 
 
 def parse_form(body: bytes, *, max_fields: int = MAX_FORM_FIELDS) -> dict[str, str]:
-    """Parse form fields; of a field that comes twice the last one counts. Raises Invalid."""
+    """Parse form fields; the last value of a repeated field counts. Raises Invalid."""
     try:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=max_fields, errors="strict"))
-    except ValueError:  # bytes that are no UTF-8, or too many fields
-        raise Invalid({}, "The body does not hold form fields.") from None
+    except ValueError:  # invalid UTF-8, or too many fields
+        raise Invalid({}, "The body must be form fields.") from None
     _check_texts(fields)
     return fields
 
@@ -62,13 +62,13 @@ def parse_form(body: bytes, *, max_fields: int = MAX_FORM_FIELDS) -> dict[str, s
 def parse_json(body: bytes) -> Any:
     """Parse JSON: fractions as decimals, no key twice, no NaN, bounded depth, no text that cannot be stored.
 
-    Raises Invalid, whose message never holds what was sent.
+    Raises Invalid, whose message never quotes the body.
     """
     body = body.removeprefix(MARK)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise Invalid({}, "The body is not UTF-8.") from None
+        raise Invalid({}, "The body must be UTF-8.") from None
     try:
         content = _load_quickly(body)
         if content is None:
@@ -85,9 +85,9 @@ def parse_json(body: bytes) -> Any:
 
 
 def _load_quickly(body: bytes) -> Any:
-    """Parse most bodies by compiled code; return None for one that has anything unusual, or a fault.
+    """Parse most bodies by compiled code; return None for one that is unusual or invalid.
 
-    A key that stands more than once is seen by the quotation marks: the content has fewer of them when it is encoded.
+    A repeated key is detected by the quotation marks: the encoded content has fewer of them.
     """
     if b"\\" in body or _MANY_DIGITS in body.translate(_DIGITS_TO_ZEROS):
         return None
@@ -110,28 +110,28 @@ def _load(text: str, decoder: json.JSONDecoder) -> Any:
 
 def _read_decimal(text: str) -> Decimal:
     if len(text) > MAX_NUMBER_LENGTH:
-        raise Invalid({}, "The body has a number with too many digits.")
+        raise Invalid({}, "The body contains a number with too many digits.")
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent beyond what decimals have
-        raise Invalid({}, "The body has a number that is too large or too small.") from None
+        raise Invalid({}, "The body contains a number that is too large or too small.") from None
     if abs(number.adjusted()) > MAX_NUMBER_LENGTH:
-        raise Invalid({}, "The body has a number that is too large or too small.")
+        raise Invalid({}, "The body contains a number that is too large or too small.")
     return number
 
 
 def _read_int(text: str) -> int:
     if len(text) > MAX_NUMBER_LENGTH:
-        raise Invalid({}, "The body has a number with too many digits.")
+        raise Invalid({}, "The body contains a number with too many digits.")
     return int(text)
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    raise Invalid({}, "The body is not JSON: it has a number that is none.")
+    raise Invalid({}, "The body is not JSON: it contains an invalid number.")
 
 
 class _KeyGivenTwice(Exception):
-    """An object has a key that stands more than once."""
+    """An object has a repeated key."""
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _build_decoder(build_object: Callable[[list[tuple[str, Any]]], dict[str, Any
 
 
 class _Doubled(dict[str, Any]):
-    """An object with keys that stand more than once, which is refused when the path to it is known."""
+    """An object with repeated keys, which is rejected once its path is known."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -164,7 +164,7 @@ _DECODER, _DECODER_OF_DOUBLES = _build_decoder(_build_object), _build_decoder(_D
 
 
 def _find_doubles(content: Any, path: str) -> Iterator[str]:
-    """Yield the path of each key that stands more than once, as far as it can be written."""
+    """Yield the path of each repeated key, as far as it can be written."""
     if isinstance(content, _Doubled):
         for name in content.names:
             yield _write_path(path, name)
@@ -183,9 +183,9 @@ def _check_depth(content: Any, left: int) -> None:
 
 
 def _check_texts(content: Any) -> None:
-    """Refuse what PostgreSQL cannot store: NUL and halves of surrogate pairs. Names each field that has some."""
+    """Reject characters that PostgreSQL cannot store, NUL and lone surrogates, and name each field with one."""
     if faulty := list(_find_unstorable(content, "")):
-        raise Invalid({path: ["has a character that is not allowed in texts"] for path in faulty})
+        raise Invalid({path: ["contains a character that is not allowed in texts"] for path in faulty})
 
 
 def _find_unstorable(content: Any, path: str) -> Iterator[str]:

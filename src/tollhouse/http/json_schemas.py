@@ -1,8 +1,8 @@
-"""JSON Schemas of models, in the forms from which clients are generated.
+"""JSON Schemas of models, in forms that client generators understand.
 
-A field that a request may leave out is optional, and neither null nor given a default: the server chooses it, and the
-words of the field say which. A field of a response is required unless it is left out when it is None. Responses may
-have further fields in later versions, so their schemas are open.
+A field that a request may leave out is optional, without null and without a default: the server chooses the default,
+and the description of the field names it. A field of a response is required unless it is left out when it is None.
+Responses may have further fields in later versions, so their schemas are open.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
-#: Keywords whose value is data, and no schema.
+#: Keywords whose values are data, not schemas.
 LITERALS = frozenset({"const", "enum", "examples"})
 REF = "#/components/schemas/{model}"
 
@@ -33,10 +33,10 @@ class SchemaDirection(Enum):
 
 
 class _Generator(GenerateJsonSchema):
-    """A generator without null, and without titles of fields, which only repeat their names."""
+    """A generator that leaves out null and the titles of fields, which repeat their names."""
 
     def nullable_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema of what is there if it is not null."""
+        """Return the schema of the value that is not null."""
         return self.generate_inner(schema["schema"])
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -45,14 +45,14 @@ class _Generator(GenerateJsonSchema):
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001 - as pydantic calls it
-        """Tell whether a field is always there. A response leaves out what is None, and nothing else."""
+        """Return whether a field is always present. A response leaves out only fields that are None."""
         if self.mode == "validation":
             return super().field_is_required(field, total)
         return not _may_be_none(field["schema"])
 
 
 def build_schemas(models: Iterable[type[BaseModel]], mode: SchemaDirection) -> dict[str, Any]:
-    """Return the schemas of models, and of those that they are made of, by their names."""
+    """Return the schemas of models and of the models in their fields, by name."""
     generator = _Generator(ref_template=REF)
     inputs = [(model, mode.schema_mode, model.__pydantic_core_schema__) for model in sorted(models, key=_name_of)]
     _, schemas = generator.generate_definitions(inputs)
@@ -79,7 +79,7 @@ def _may_be_none(schema: Any) -> bool:
 
 
 def _complete(schema: Any, mode: SchemaDirection) -> Any:
-    """Return a schema with its defaults in words, or none in a response, and a response's schema open."""
+    """Return a schema with its defaults as text, or none for a response, and with open objects for a response."""
     if isinstance(schema, list):
         return [_complete(each, mode) for each in schema]
     if not isinstance(schema, dict):

@@ -1,7 +1,7 @@
-"""Build the OpenAPI 3.1 document of routes and their models.
+"""Build the OpenAPI 3.1 document from routes and their models.
 
 It shows the canonical forms, from which clients are generated: what a request may leave out is optional and never null,
-and what a response leaves out is absent. What is tolerated besides stands in the words of a field.
+and fields that a response leaves out are absent. Tolerated forms are in the descriptions of fields.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from tollhouse.http.routes import Route
 
 #: The meaning of each status of a rejection.
 REFUSALS = {
-    400: "A field is missing or faulty; all of them are named.",
-    401: "The API key is missing or wrong.",
-    403: "The merchant is disabled, or the caller's address is not on the key's list.",
-    404: "There is no such thing.",
-    409: "The same request is still running; repeat it later.",
-    413: "The body is too large.",
-    415: "The body is not application/json.",
-    422: "The X-Request-ID was used before with another body.",
-    429: "There were too many requests; repeat it later.",
-    500: "A defect of the gateway. The message names a reference for its log; repeat with the same X-Request-ID.",
-    503: "The gateway cannot take the request now; repeat it later.",
+    400: "Fields are missing or invalid. The response names all of them.",
+    401: "The API key is missing or wrong. Send it in the Authorization header.",
+    403: "The merchant is disabled, or the key may not be used from this address.",
+    404: "The resource was not found.",
+    409: "The same request is in progress. Retry later.",
+    413: "The body is too large. Send a smaller one.",
+    415: "The body is not JSON.",
+    422: "The X-Request-ID was used with a different body.",
+    429: "Too many requests. Retry later.",
+    500: "An internal error. Retry with the same X-Request-ID. The message has a reference to the gateway's log.",
+    503: "The gateway cannot accept the request now. Retry later.",
 }
 RETRYING = frozenset({409, 429, 503})
 
 HEADERS = {
-    "X-Request-ID": ("The id of the request: yours if you sent one, or else one of ours.", "string"),
+    "X-Request-ID": ("The ID of the request: yours if you sent one, or else a generated one.", "string"),
     "Idempotent-Replay": ("`true` if this is the recorded response to an earlier request.", "string"),
-    "Retry-After": ("Seconds after which to try again.", "integer"),
+    "Retry-After": ("Seconds to wait before a retry.", "integer"),
     "WWW-Authenticate": ("How to authenticate.", "string"),
-    "ETag": ("Names this state of the content, for `If-None-Match`.", "string"),
-    "Cache-Control": ("For how long the response may be kept.", "string"),
+    "ETag": ("The version of the content, for `If-None-Match`.", "string"),
+    "Cache-Control": ("The time for which the response may be cached.", "string"),
 }
 REQUEST_ID_PARAMETER = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "Makes a repetition safe: the same id and body get the first answer again.",
+    "description": "The idempotency key. A retry with the same ID and body gets the first response again.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]{1,128}$"},
     "example": "order-4711",
 }
 XML_HTTP_REQUEST_PARAMETER = {
     "name": "x-requested-with",
     "in": "header",
-    "description": "Shows that a script of a page sent the request, which no form of another page can do.",
+    "description": "Shows that a script sent the request, and not a form of another site.",
     "required": True,
     "schema": {"type": "string", "enum": ["XMLHttpRequest"]},
 }
@@ -59,7 +59,7 @@ XML_HTTP_REQUEST_PARAMETER = {
 
 @dataclass(frozen=True, slots=True)
 class CallbackOperation:
-    """A request that merchants' servers get."""
+    """A request to merchants' servers."""
 
     event: type[BaseModel]
     operation_id: str
@@ -68,18 +68,18 @@ class CallbackOperation:
 
 @dataclass(frozen=True, slots=True)
 class ApiDescription:
-    """An API in words, as far as they do not stand with its routes."""
+    """Texts about an API that belong to no single route."""
 
     title: str
     version: str
     description: str
-    #: Groups of calls by the first step of their paths, with what they are about, in the order in which they are read.
+    #: Groups of calls by the first step of their paths, with title and description, in reading order.
     groups: Mapping[str, tuple[str, str]]
     path_parameters: Mapping[str, Mapping[str, str]]
     callback_headers: Mapping[str, str]
     callbacks: Mapping[str, CallbackOperation]
     problem: type[BaseModel]
-    #: Returns the examples of a model by its name.
+    #: Returns the examples of a model by name.
     examples_of: Callable[[str], Mapping[str, Any]]
 
 
@@ -145,7 +145,7 @@ def _content_of(model: type[BaseModel], api: ApiDescription) -> dict[str, Any]:
 
 
 def _build_callback(callback: CallbackOperation, api: ApiDescription) -> dict[str, Any]:
-    """Describe the IPN: what a merchant's server is sent, and what it answers."""
+    """Describe callbacks: the requests to a merchant's server, and its responses."""
     headers = [
         {
             "name": name,
@@ -159,7 +159,7 @@ def _build_callback(callback: CallbackOperation, api: ApiDescription) -> dict[st
     return {
         "operationId": callback.operation_id,
         "summary": callback.summary,
-        "description": "Sent to `url.ipnUrl` until it is answered with 200, 201 or 202, for five days.",
+        "description": "Sent to `url.ipnUrl` until the response is 200, 201 or 202, for at most five days.",
         "parameters": headers,
         "requestBody": {"required": True, "content": _content_of(callback.event, api)},
         "responses": {status: {"description": "Acknowledged."} for status in ("200", "201", "202")},
@@ -211,7 +211,10 @@ def _build_responses(route: Route, api: ApiDescription) -> dict[str, Any]:
     responses: dict[str, Any] = {str(route.status): answer}
     if "ETag" in route.answer_headers:
         headers = _refer("X-Request-ID", *route.answer_headers)
-        responses["304"] = {"description": "The content is the one that `If-None-Match` names.", "headers": headers}
+        responses["304"] = {
+            "description": "The content has not changed since the version in `If-None-Match`.",
+            "headers": headers,
+        }
     for status in route.refusals:
         responses[str(status)] = _build_refusal(status, route.problem or api.problem, api)
     return responses
@@ -228,7 +231,7 @@ def _build_refusal(status: int, problem: type[BaseModel], api: ApiDescription) -
 
 
 def _build_problem_examples(status: int, problem: type[BaseModel], api: ApiDescription) -> dict[str, Any]:
-    """Return the examples of faulty fields for 400, and for other statuses one with the usual message."""
+    """Return examples of invalid fields for 400, and of the usual message for other statuses."""
     if status == 400:
         return {title: {"value": value} for title, value in api.examples_of(problem.__name__).items()}
     kind = next((kind for kind, its_status in STATUS_CODES.items() if its_status == status), None)

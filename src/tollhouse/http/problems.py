@@ -1,6 +1,6 @@
-"""Responses to requests that failed: the one table of HTTP status codes.
+"""Responses to errors, with the only table of HTTP status codes.
 
-No message echoes what was sent: paths and texts are masked besides, in case a card number is in the place of a name.
+No message quotes the request. Paths and texts are masked too, in case a card number is in place of a name.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ log = structlog.get_logger()
 
 
 class MethodNotAllowed(errors.Refusal):
-    """This path does not have that method."""
+    """This path does not have that method. See the Allow header."""
 
     def __init__(self, allowed: str) -> None:
         super().__init__()
         self.allowed = allowed
 
 
-#: The nearest class of an error's ancestry decides.
+#: The status of the nearest base class of an error counts.
 STATUS_CODES: dict[type[Exception], int] = {
     errors.Invalid: 400,
     errors.NotAuthenticated: 401,
@@ -44,24 +44,25 @@ STATUS_CODES: dict[type[Exception], int] = {
     errors.Unavailable: 503,
 }
 
-NO_PATH = "There is no such path."
-#: Long runs of digits in a path: its keys are the client's own, perhaps a card number with a typing error.
+NO_PATH = "Path not found. Check the URL."
+#: Long digit runs in a path, whose keys come from the client: perhaps a mistyped card number.
 DIGITS = re.compile(r"\d{12,}")
-#: How to authenticate (RFC 9110, 11.6.1): the key after `Bearer`, or bare, for which there is no name.
+#: The authentication scheme (RFC 9110, 11.6.1): the key after `Bearer`; a bare key has no scheme name.
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollhouse"'}
 MAX_LOGGED_FRAMES = 12
 
 
 def answer_error(request: Request, error: Exception) -> Response:
-    """Return the response to a request whose handler raised."""
+    """Return the response to an error of a handler."""
     if isinstance(error, errors.Refusal):
         return answer_refusal(error)
     log_defect(request, error)
-    return answer_problem(500, f"Something is wrong at our side. Reference: {request.request_id}")
+    text = f"An internal error occurred. Retry with the same X-Request-ID. Reference: {request.request_id}"
+    return answer_problem(500, text)
 
 
 def answer_refusal(error: errors.Refusal) -> Response:
-    """Return the response to a rejected request: status, message and every faulty field."""
+    """Return the response to a rejected request: status, message and all faults."""
     status = choose_status(error)
     faults = error.errors if isinstance(error, errors.Invalid) else {}
     headers = build_retry_after(error)
@@ -78,7 +79,7 @@ def choose_status(error: errors.Refusal) -> int:
 
 
 def build_retry_after(error: errors.Refusal) -> dict[str, str]:
-    """Return the header that says when to try again, if that helps."""
+    """Return the Retry-After header, if a retry helps."""
     seconds = getattr(error, "retry_after_seconds", None)
     return {"Retry-After": str(seconds)} if seconds else {}
 
@@ -90,7 +91,7 @@ def answer_problem(
     faults: Mapping[str, list[str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a problem in the form that all calls share."""
+    """Return an error in the form of all calls."""
     content = {
         "message": mask_card_numbers(message),
         "errors": {mask_path(path): texts for path, texts in (faults or {}).items()},
@@ -99,7 +100,7 @@ def answer_problem(
 
 
 def log_defect(request: Request, error: Exception) -> None:
-    """Log a defect with the way to it, without any values."""
+    """Log an internal error with its frames, without values."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error(
         "request.failed", request_id=request.request_id, error=type(error).__name__, frames=frames[-MAX_LOGGED_FRAMES:]
@@ -107,5 +108,5 @@ def log_defect(request: Request, error: Exception) -> None:
 
 
 def mask_path(path: str) -> str:
-    """Mask whatever might be a card number in the path of a field."""
+    """Mask possible card numbers in the path of a field."""
     return DIGITS.sub(lambda found: mask_digits(found[0]), mask_card_numbers(path))

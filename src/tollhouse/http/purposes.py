@@ -1,7 +1,7 @@
-"""Purposes of calls, which decide what a disabled merchant may still do.
+"""Purposes of calls, which determine what a disabled merchant may do.
 
-Calls that sell, charge or capture are rejected. Calls that read, return money or change settings stay, because a
-merchant has to look after what it sold.
+Calls that sell, charge or capture are rejected. Calls that read, refund or change settings are allowed, because
+a merchant must be able to handle earlier sales.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from enum import Enum
 class Purpose(Enum):
     """The purpose of a call."""
 
-    #: Sells, charges or captures, or makes that possible: a page, a card put on a subscription, a recovered one.
+    #: Sell, charge or capture, or enable that: a page, a subscription's new card, a recovered subscription.
     SELLS = "sells"
-    #: Gives money back or ends a subscription.
+    #: Refund, or end a subscription.
     GIVES_BACK = "gives back"
     READS = "reads"
-    #: Changes what is kept, and moves no money: sites, products, consumers, callbacks, and the controls of stage.
+    #: Change stored data without charges: sites, SKUs, consumers, callbacks, and calls of stage.
     SETS_UP = "sets up"

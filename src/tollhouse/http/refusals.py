@@ -1,4 +1,4 @@
-"""Responses of the server itself, to what never reaches the application."""
+"""Responses of the server to requests that do not reach the application."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ServerRefusal(NamedTuple):
 REFUSALS = {
     "malformed": ServerRefusal(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP."),
     "host_missing": ServerRefusal(HTTPStatus.BAD_REQUEST, "The request must have one Host header."),
-    "host_malformed": ServerRefusal(HTTPStatus.BAD_REQUEST, "The Host header is not well formed."),
+    "host_malformed": ServerRefusal(HTTPStatus.BAD_REQUEST, "The Host header has an invalid form."),
     "coding_unknown": ServerRefusal(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding is chunked."),
     "too_many_requests": ServerRefusal(
         HTTPStatus.BAD_REQUEST, "Too many requests were sent before the first response."
@@ -31,12 +31,15 @@ REFUSALS = {
     ),
     "headers_late": ServerRefusal(HTTPStatus.REQUEST_TIMEOUT, "The headers did not arrive in time."),
     "body_late": ServerRefusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."),
-    "body_large": ServerRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
+    "body_large": ServerRefusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "The body is too large. Send a smaller one.",
+    ),
 }
 
 
 def build_refusal(refusal: ServerRefusal, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Write a whole response, which ends the connection."""
+    """Render a whole response, after which the connection ends."""
     body = json.dumps({"message": refusal.message, "errors": {}}).encode()
     headers = [
         *default_headers,

@@ -1,4 +1,4 @@
-"""Requests as handlers see them."""
+"""The requests that handlers receive."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tollhouse.kernel.ids import new_request_id
 
 #: 1 to 128 visible ASCII characters.
 REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")
-#: The name of a request in log and metrics that leads to no route.
+#: The name in log and metrics of a request without a route.
 UNKNOWN_ROUTE = "unknown"
 
 _SLASHES = re.compile("//+")
 
 
 class RequestHeaders(Mapping[str, str]):
-    """The headers of a request by their names in lower case. Of several headers of one name the first counts."""
+    """The headers of a request by lower-case name. The first of several headers of one name counts."""
 
     __slots__ = ("_first", "_raw")
 
@@ -45,13 +45,13 @@ class RequestHeaders(Mapping[str, str]):
         return default if value is None else value.decode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
-        """Return all headers of a name in their order."""
+        """Return all headers of a name, in order."""
         wanted = name.encode("latin-1")
         return [value.decode("latin-1") for found, value in self._raw if found == wanted]
 
 
 class Request:
-    """One HTTP request.
+    """An HTTP request.
 
     `path` has one slash before each step and none at its end. `path_parameters`, `route_path` and `purpose` are those
     of the route, which the application sets.
@@ -80,12 +80,12 @@ class Request:
         self.path_parameters: Mapping[str, str] = {}
         self.query_string: str = scope["query_string"].decode("latin-1")
         self.headers = headers
-        #: The address at the other end of the connection; empty if it is not known.
+        #: The peer's address, or an empty text if it is unknown.
         self.peer: str = client[0] if client else ""
-        #: The `X-Request-ID` as it was sent, well formed or not.
+        #: The `X-Request-ID` as sent, valid or not.
         self.sent_request_id: str | None = sent
         is_sound = sent is not None and find_request_id_fault(sent) is None
-        #: The client's id of the request if it may be used, or else one of ours.
+        #: The client's request ID if it is valid, or else a generated one.
         self.request_id: str = sent if is_sound else new_request_id()
         self.route_path = UNKNOWN_ROUTE
         self.purpose = Purpose.SELLS
@@ -94,28 +94,28 @@ class Request:
 
     @property
     def query(self) -> Mapping[str, list[str]]:
-        """The parameters of the query, each with all its values."""
+        """The query parameters, each with all its values."""
         if self._query is None:
             self._query = parse_qs(self.query_string, keep_blank_values=True)
         return self._query
 
     def query_value(self, name: str, default: str = "") -> str:
-        """Return the first value of a parameter of the query, or the default."""
+        """Return the first value of a query parameter, or the default."""
         values = self.query.get(name)
         return values[0] if values else default
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The cookies that the browser sent."""
+        """The cookies of the request."""
         pairs = (pair.partition("=") for pair in self.headers.get("cookie").split(";"))
         return {name.strip(): unquote(value.strip().strip('"')) for name, is_pair, value in pairs if is_pair}
 
     def forget_request_id(self) -> None:
-        """Replace an id that must not be repeated in response and log."""
+        """Replace a request ID that response and log must not contain."""
         self.request_id = new_request_id()
 
     async def read_body(self, *, limit_bytes: int) -> bytes:
-        """Read the whole body, which can be done once. Raises TooLarge and Invalid."""
+        """Read the whole body, once. Raises TooLarge and Invalid."""
         if _read_length(self.headers.get("content-length", "0")) > limit_bytes:
             raise _too_large(limit_bytes)
         chunks: list[bytes] = []
@@ -123,7 +123,7 @@ class Request:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise Invalid({}, "The body ended too early.")
+                raise Invalid({}, "The body ended early. Send the request again.")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit_bytes:
@@ -133,23 +133,23 @@ class Request:
                 return b"".join(chunks)
 
     async def wait_for_disconnect(self) -> None:
-        """Return when the client is gone."""
+        """Return when the client has disconnected."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
 
 def normalize_path(path: str) -> str:
-    """Return a path without a slash at its end, and with one in the place of several."""
+    """Return a path without a slash at its end, and with single slashes."""
     if path.endswith("/") or "//" in path:
         return "/" + _SLASHES.sub("/", path).strip("/")
     return path or "/"
 
 
 def find_request_id_fault(text: str) -> str | None:
-    """Say why a text may not be an X-Request-ID; None if it may."""
+    """Return the fault of a text as an X-Request-ID, or None."""
     if REQUEST_ID_FORM.fullmatch(text) is None:
         return "must have 1 to 128 visible ASCII characters"
-    return "must not hold a card number" if holds_card_number(text) else None
+    return "must not contain a card number" if holds_card_number(text) else None
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
@@ -160,4 +160,4 @@ def _read_length(declared: str) -> int:
     try:
         return int(declared)
     except ValueError:
-        raise Invalid({}, "The Content-Length is not a number.") from None
+        raise Invalid({}, "The Content-Length must be a number.") from None

@@ -1,4 +1,4 @@
-"""Responses as handlers return them."""
+"""The responses that handlers return."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CSS = "text/css"
 JAVASCRIPT = "text/javascript"
 
 REPLAYED = {"Idempotent-Replay": "true"}
-#: By media type, unless a response says otherwise itself.
+#: Default headers by media type.
 _PROTECTING = {JSON: (NO_SNIFF, NO_STORE)}
 
 
@@ -33,9 +33,9 @@ class Response(Struct, frozen=True):
     cookies: tuple[str, ...] = ()
 
     def encode_headers(self) -> Headers:
-        """Return the headers of the response, those about its body too. JSON is neither guessed nor stored.
+        """Return the headers of the response, including those about its body. JSON is neither sniffed nor stored.
 
-        A response that cannot have a body says nothing of its type and length (RFC 9110, 8.6); one to HEAD does.
+        A response that cannot have a body has no type and length (RFC 9110, 8.6); a response to HEAD has both.
         """
         length = (b"content-length", b"%d" % len(self.body))
         if not (self.headers or self.cookies or has_no_body(self.status)):
@@ -49,7 +49,7 @@ class Response(Struct, frozen=True):
         return [*own, _encode_type(self.media_type), length, *cookies, *protecting]
 
     async def send(self, request: Request, send: Send, headers: Headers) -> None:
-        """Send the response with these headers; without its body if the request is a HEAD."""
+        """Send the response with these headers, without its body for a HEAD request."""
         body = b"" if request.method == "HEAD" or has_no_body(self.status) else self.body
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -62,7 +62,7 @@ def _encode_type(media_type: str) -> tuple[bytes, bytes]:
 
 
 def answer_reply(reply: Reply) -> Response:
-    """Return the response to a merchant's request; a recorded one says so."""
+    """Return the response to a merchant's request; a replay has a header."""
     return Response(reply.body, reply.status, headers=REPLAYED if reply.is_replay else {})
 
 
@@ -72,12 +72,12 @@ def answer_html(html: str, *, status: int = 200, headers: Mapping[str, str], coo
 
 
 def redirect(url: str, *, headers: Mapping[str, str]) -> Response:
-    """Send the browser to another page by GET, whatever its request was."""
+    """Redirect the browser to another page, which it loads with GET."""
     return Response(b"", 303, HTML, {**headers, "Location": url})
 
 
 def answer_file(request: Request, content: bytes, media_type: str) -> Response:
-    """Return a file that a browser asks about each time it needs it; 304 if it has this content."""
+    """Return a file that browsers revalidate at each use; 304 if they have this content."""
     tag = build_tag(content)
     headers = {"Cache-Control": "no-cache", "ETag": tag, "X-Content-Type-Options": "nosniff"}
     if request.headers.get("if-none-match") == tag:

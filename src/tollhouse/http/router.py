@@ -1,4 +1,4 @@
-"""Find the route of a request: by its whole path if that has no parameter, else step by step."""
+"""The routes of an application, found by whole path, or step by step if a path has parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PathRoutes:
         self.path = path
         self.routes: dict[str, Route] = {}
         self.parameters = tuple(name for name, _ in _PARAMETER.findall(path))
-        #: Scripts of other origins may call.
+        #: Whether scripts of other origins may call.
         self.is_for_browsers = False
 
     def choose(self, method: str) -> Route | None:
@@ -33,7 +33,7 @@ class PathRoutes:
 
 
 class _Node:
-    """A step of paths. A step that is named comes before a parameter, and is not gone back from."""
+    """A step of paths. A named step takes precedence over a parameter, without backtracking."""
 
     __slots__ = ("children", "is_rest", "parameter", "place")
 
@@ -55,7 +55,7 @@ class Router:
             self._add(route)
 
     def find(self, path: str) -> tuple[PathRoutes, Mapping[str, str]] | None:
-        """Return the place of a normalized path, with the values of its parameters."""
+        """Return the routes of a normalized path, with the values of its parameters."""
         place = self._places.get(path)
         if place is not None and not place.parameters:
             return place, NO_PARAMETERS
@@ -88,7 +88,7 @@ class Router:
         place.is_for_browsers = place.is_for_browsers or route.is_for_browsers
 
     def _reach(self, path: str) -> _Node:
-        """Return the node of a path, which is made where it is missing."""
+        """Return the node of a path, which is created if missing."""
         node = self._root
         for step in _split(path):
             parameter = _PARAMETER.fullmatch(step)

@@ -1,4 +1,4 @@
-"""Routes as data: application, OpenAPI document, pages and tests are made from one list of them."""
+"""Routes as data: application, OpenAPI document, pages and tests are built from one list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 
 Handler = Callable[[Request], Awaitable[Response]]
-#: Returns the response to a request whose handler raised.
+#: Returns the response to an error of the handler.
 AnswerError = Callable[[Request, Exception], Response]
 
 Declared = TypeVar("Declared", bound=Callable[..., Awaitable[Response]])
@@ -25,7 +25,7 @@ _ROUTE = "declared_route"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path, and the handler of both.
+    """A method and a path with their handler.
 
     A step of a path in braces is a parameter: `/site/{siteId}`; `{rest:path}` is all that follows. A route with a
     summary belongs to the documented API. Its operation id is the name of its handler, and the docstring of the handler
@@ -36,7 +36,7 @@ class Route:
     path: str
     handler: Handler
     summary: str = ""
-    #: What the handler does; None is Purpose.READS for GET and Purpose.SELLS, the most restricted, for the others.
+    #: The purpose; by default Purpose.READS for GET and Purpose.SELLS, the most restricted, for other methods.
     purpose: Purpose | None = None
     request: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
@@ -45,13 +45,13 @@ class Route:
     status: int = 200
     needs_key: bool = True
     takes_request_id: bool = False
-    #: The path names something that may not exist.
+    #: Whether the path names a resource that may not exist.
     may_miss: bool = False
-    #: Scripts of other origins may call.
+    #: Whether scripts of other origins may call.
     is_for_browsers: bool = False
-    #: Statuses of rejections besides those that follow from the rest.
+    #: Further statuses of rejections.
     refuses: tuple[int, ...] = ()
-    #: Headers of the successful response, besides those that follow from the rest.
+    #: Further headers of the successful response.
     answer_headers: tuple[str, ...] = ()
     #: The model of a rejection; None is the common one.
     problem: type[BaseModel] | None = None
@@ -59,7 +59,7 @@ class Route:
 
     @property
     def is_documented(self) -> bool:
-        """Whether the route is a part of the API."""
+        """Whether the route is part of the API."""
         return bool(self.summary)
 
     @property
@@ -74,7 +74,7 @@ class Route:
 
     @property
     def effective_purpose(self) -> Purpose:
-        """The purpose; that of a route which does not say its own is the most restricted."""
+        """The purpose; by default the most restricted one."""
         return self.purpose or (Purpose.READS if self.method == "GET" else Purpose.SELLS)
 
     @property

@@ -1,7 +1,7 @@
-"""The screen for card numbers: every text of a request that is kept, shown or sent on passes here.
+"""The search for card numbers in every text of a request that is stored, shown or forwarded.
 
-What a merchant sends beside the card comes back in responses and callbacks, stands on pages and is kept as it is. A
-request with a card number there, its own card's or another's, is rejected, so that nobody has to find it there later.
+Other fields of a request are returned in responses and callbacks, shown on pages and stored as sent. A request with a
+card number in such a field, its own card's or another's, is rejected.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tollhouse.kernel.card import MIN_NUMBER_LENGTH, CardDataError, CardNumber
 from tollhouse.kernel.card_search import holds_card_number, may_hold_card_number
 from tollhouse.kernel.errors import Invalid
 
-MESSAGE = "must not hold a card number"
-#: Fields for phones, in which a number of up to thirteen digits is a phone.
+MESSAGE = "must not contain a card number"
+#: Fields in which a number of up to thirteen digits is a phone number.
 PHONE_FIELDS = frozenset({"phone", "phoneNumber"})
-#: The fields in which a request has its card number.
+#: The fields for the card number of a request.
 CARD_FIELDS = frozenset({"number", "paymentSource.number"})
 
 MAX_QUERY_FIELDS = 100
@@ -33,7 +33,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def read_screened_object(body: bytes, *, allowed: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Parse JSON that has to be an object, and name the fields in which a card number must not stand. Raises Invalid.
+    """Parse JSON that must be an object, and name fields that must not contain their card number. Raises Invalid.
 
     `allowed` are the paths at which the body may have a card number.
     """
@@ -44,9 +44,9 @@ def read_screened_object(body: bytes, *, allowed: Collection[str] = ()) -> tuple
 
 
 def _leave_out(body: bytes, content: Any, allowed: Collection[str]) -> bytes:
-    """Return a body without the card numbers that are where they may be: most bodies have no other candidate.
+    """Return a body without the card numbers in allowed fields; most bodies have no other candidate.
 
-    One occurrence goes for each. If it was not that of the field, the field's own is left, and all texts are looked at.
+    One occurrence is removed for each. If it was another field's, the field's own remains, and all texts are searched.
     """
     for path in allowed:
         value = content
@@ -58,16 +58,15 @@ def _leave_out(body: bytes, content: Any, allowed: Collection[str]) -> bytes:
 
 
 def read_screened_form(body: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Parse form fields of a program, and name those in which a card number stands. Raises Invalid."""
+    """Parse form fields of a program, and name those with a card number. Raises Invalid."""
     fields = parse_form(body)
     return fields, find_card_numbers(fields)
 
 
 def read_page_form(body: bytes, *, allowed: Collection[str] = (), max_fields: int = MAX_FORM_FIELDS) -> dict[str, str]:
-    """Parse the form of a page, which a person sent. A field with a card number that is not `allowed` one is left out.
+    """Parse the form of a page. A field with a card number is left out, unless it is `allowed`.
 
-    So it is neither kept nor shown again, and the page asks for it as for any field that was left empty. A body that is
-    no form has no fields.
+    So it is neither stored nor shown again, and the page asks for it again. A body that is not a form has no fields.
     """
     try:
         fields = parse_form(body, max_fields=max_fields)
@@ -81,7 +80,7 @@ def read_page_form(body: bytes, *, allowed: Collection[str] = (), max_fields: in
 
 
 def find_query_faults(query: str) -> dict[str, list[str]]:
-    """Return the fields of a query in which a card number stands."""
+    """Return the fields of a query that contain a card number."""
     faults: dict[str, list[str]] = {}
     if query and holds_card_number(query):
         for name, value in _read_fields(query):
@@ -91,16 +90,16 @@ def find_query_faults(query: str) -> dict[str, list[str]]:
 
 
 def _read_fields(query: str) -> list[tuple[str, str]]:
-    """Return the fields of a query; one with too many is a text as a whole."""
+    """Return the fields of a query; one with too many fields is a single text."""
     if query.count("&") >= MAX_QUERY_FIELDS:
         return [("query", query)]
     return parse_qsl(query, keep_blank_values=True)
 
 
 def find_card_numbers(content: Any, *, allowed: Collection[str] = (), path: str = "") -> dict[str, list[str]]:
-    """Return the fields of a body in which a card number stands, but for those that are `allowed` to have one.
+    """Return the fields of a body that contain a card number, except `allowed` ones.
 
-    For a key that holds one the field is its object; the body itself has an empty path.
+    For a key with a card number, the field is its object; the body itself has an empty path.
     """
     return {found: [MESSAGE] for found in _find(content, path, _holds_any, frozenset(allowed))}
 
@@ -121,7 +120,7 @@ def _holds_any(text: str, name: str) -> bool:
 
 
 def _find(content: Any, path: str, holds: Holds, allowed: frozenset[str]) -> Iterator[str]:
-    """Yield the paths of what holds a number. The decoder has bounded the depth."""
+    """Yield the paths of values with a number. The decoder has limited the depth."""
     if isinstance(content, dict):
         if any(len(name) >= MIN_NUMBER_LENGTH and holds(name, "") for name in content):
             yield path
@@ -148,12 +147,12 @@ def _holds_scalar(content: Any, name: str, holds: Holds) -> bool:
 
 
 def _write_name(name: str) -> str:
-    """Return the name of a field of the body, unless it is digits: no field is, but a security code might be."""
+    """Return the name of a field, unless it is digits, which might be a security code."""
     return "***" if len(name) > 2 and name.isdigit() else name
 
 
 def write_scalar(content: str | float | Decimal) -> str:
-    """Write a value as text; of a number with decimals only the whole part can be a card number."""
+    """Return a value as text; only the integer part of a number can be a card number."""
     if isinstance(content, Decimal):
         return format(content, "f").partition(".")[0]
     return str(content)
@@ -162,9 +161,9 @@ def write_scalar(content: str | float | Decimal) -> str:
 def find_misplaced_card_numbers(
     request: Request, number: CardNumber | None, parts: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """Name the fields of these parts, and the X-Request-ID, in which the number of the request's card stands.
+    """Return faults of fields and of the X-Request-ID that contain the number of the request's card.
 
-    An id that holds it is forgotten: neither the answer nor the log repeats it.
+    Such an ID is replaced, so that neither response nor log contains it.
     """
     if number is None:
         return {}
@@ -176,7 +175,7 @@ def find_misplaced_card_numbers(
 
 
 def read_card_number(sent: Any) -> CardNumber | None:
-    """Return what was sent as a card number, if it is one."""
+    """Return the card number that was sent, if it is valid."""
     try:
         return CardNumber.parse(str(sent))
     except CardDataError:

@@ -1,4 +1,4 @@
-"""Files that the pages of several edges share: one style sheet and the mark, under `/static/`."""
+"""Static files that pages of several packages share: a style sheet and the logo, under `/static/`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def list_shared_routes() -> list[Route]:
 
 
 async def get_shared(request: Request) -> Response:
-    """Return a shared file. A browser asks each time whether its copy is still the right one."""
+    """Return a shared file. Browsers revalidate it at each use."""
     name = request.path_parameters["name"]
     if name not in TYPES:
         raise NotFound

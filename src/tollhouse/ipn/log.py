@@ -17,17 +17,17 @@ MAX_DELIVERIES = 100
 
 #: The errors of attempts as texts for people.
 ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
-    "address_refused": "callbacks may not go to this address",
+    "address_refused": "this address is not allowed for callbacks",
     "dns_failed": "the host has no address",
-    "connect_failed": "nobody listens there",
+    "connect_failed": "no server listens at this address",
     "connect_timeout": "no connection in time",
-    "tls_failed": "the TLS certificate does not hold",
-    "disconnected": "the connection ended before the answer",
-    "bad_answer": "the answer is not HTTP",
-    "timeout": "no answer in time",
+    "tls_failed": "the TLS certificate is invalid",
+    "disconnected": "the connection ended before the response",
+    "bad_answer": "the response is not HTTP",
+    "timeout": "no response in time",
     "redirected": "redirects are not followed",
     "not_acknowledged": "only 200, 201 and 202 acknowledge",
-    "internal": "a fault of the gateway",
+    "internal": "an internal error of the gateway",
 }
 
 
@@ -71,7 +71,7 @@ async def select_order_records(
     own = {"merchant_id": merchant_id, "payment_id": payment_id}
     records = [Record(**row) async for row in queries.select_order_records(connection, **own, most=most)]
     if not records and not await queries.select_order_exists(connection, **own):
-        raise NotFound("There is no such order.")
+        raise NotFound("Order not found.")
     return records
 
 

@@ -44,10 +44,10 @@ async def resend_transaction(
     """
     own = {"merchant_id": merchant_id, "transaction_id": transaction_id}
     if await queries.select_transaction_status(connection, **own) is None:
-        raise NotFound("There is no such transaction.")
+        raise NotFound("Transaction not found.")
     event = await queries.lock_transaction_event(connection, **own)
     if event is None:
-        raise RequestInProgress("The transaction has no callback yet; it has one when it is final.")
+        raise RequestInProgress("The transaction has no callback yet. Try again when it is finished.")
     key = EventKey(merchant_id, event["event_id"], event["position"])
     return await _insert(connection, key, url=url or event["ipn_url"], forms=forms_of(event["format"]))
 
@@ -56,7 +56,7 @@ async def resend_delivery(connection: PlainConnection, *, merchant_id: int, even
     """Repeat a delivery with the same event, form and URL. Raises NotFound and Invalid."""
     delivery = await queries.lock_delivery_event(connection, merchant_id=merchant_id, event_id=event_id, number=number)
     if delivery is None:
-        raise NotFound("There is no such callback.")
+        raise NotFound("Callback not found.")
     key = EventKey(merchant_id, event_id, delivery["position"])
     return await _insert(connection, key, url=delivery["url"], forms=(delivery["form"],))
 
@@ -64,10 +64,10 @@ async def resend_delivery(connection: PlainConnection, *, merchant_id: int, even
 async def _insert(connection: PlainConnection, key: EventKey, *, url: str, forms: Sequence[Form]) -> DeliveryKey:
     """Insert deliveries of a locked event, one for each form, and return the first."""
     if not url:
-        raise reject(Subject.CALLBACK_URL, "is required: the payment has none")
+        raise reject(Subject.CALLBACK_URL, "is required, because the payment has none")
     last: int = await queries.select_last_delivery(connection, merchant_id=key.merchant_id, event_id=key.event_id)
     if last + len(forms) > MAX_DELIVERIES:
-        raise Invalid({}, f"This callback was delivered {last} times already; read it instead.")
+        raise Invalid({}, f"This callback was delivered {last} times, the maximum. Read it instead.")
     origin = OriginKey(key.merchant_id, get_origin(url))
     host_id = (await upsert_hosts(connection, [origin]))[origin]
     for number, form in enumerate(forms, start=last + 1):

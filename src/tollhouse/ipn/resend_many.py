@@ -1,4 +1,4 @@
-"""Send many callbacks again: a range of events, in bounded batches.
+"""Send callbacks again: a range of events, in bounded batches.
 
 Unlike a single resend, these deliveries keep the order within a payment: each waits for earlier unfinished events of
 its payment. The deliveries are read after the events are locked, so that two concurrent requests for the same range

@@ -16,7 +16,7 @@
     │       ├── Stopping
     │       └── DatabaseUnavailable
     │           └── StatementTooSlow
-    └── InternalError               a fault of the gateway; the API returns 500 and the log has an error
+    └── InternalError               an internal error of the gateway; the API returns 500 and the log has an error
         ├── IllegalTransition
         └── SealBroken
 
@@ -43,11 +43,11 @@ class TollhouseError(Exception):
 
 
 class Refusal(TollhouseError):
-    """The request was refused."""
+    """The request was rejected."""
 
 
 class Invalid(Refusal):
-    """The request has faulty fields."""
+    """The request is invalid. Correct the fields in errors."""
 
     def __init__(self, errors: Mapping[str, Sequence[str]], message: str | None = None) -> None:
         super().__init__(message)
@@ -55,15 +55,15 @@ class Invalid(Refusal):
 
 
 class NotAuthenticated(Refusal):
-    """The API key is missing or wrong."""
+    """The API key is missing or wrong. Send it in the Authorization header."""
 
 
 class Forbidden(Refusal):
-    """The API key may not do this, or not from this address."""
+    """The API key may not do this."""
 
 
 class NotFound(Refusal):
-    """There is no such thing."""
+    """The resource was not found."""
 
 
 class RequestInProgress(Refusal):
@@ -73,15 +73,15 @@ class RequestInProgress(Refusal):
 
 
 class TooLarge(Refusal):
-    """The body is too large."""
+    """The body is too large. Send a smaller one."""
 
 
 class WrongMediaType(Refusal):
-    """The body has to be application/json."""
+    """The body is not JSON. Send it with Content-Type application/json."""
 
 
 class RequestIdReused(Refusal):
-    """This X-Request-ID was used before with another body."""
+    """This X-Request-ID was used with a different body. Send a new ID."""
 
 
 class RateLimited(Refusal):

@@ -48,7 +48,7 @@ class Fault(Struct, frozen=True):
 
 
 class RequestRejected(Invalid):
-    """The request has faulty fields."""
+    """The request is invalid. Correct the fields in errors."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         super().__init__({})

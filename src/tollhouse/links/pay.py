@@ -72,7 +72,7 @@ async def pay_link(
         return None
     intent = await build_intent(dependencies.lookups, _request_payment(link, means, buyer, number))
     if intent.card.card.number.occurs_in(write_terms(link.terms)):
-        raise Invalid({}, "The card number stands in what the merchant said.")
+        raise Invalid({}, "A merchant's field contains the card number.")
     return await charge(dependencies.charging, intent)
 
 

@@ -29,7 +29,7 @@ TTL = timedelta(days=30)
 #: The `code` if the chargeback was already repaid.
 REPAID = 1
 
-NO_CHARGEBACK = "There is no such charge-back."
+NO_CHARGEBACK = "Chargeback not found."
 
 
 async def find_repaid_link(

@@ -50,12 +50,12 @@ class MerchantAuthenticator:
         and MerchantDisabled for a selling call of a disabled merchant.
         """
         if not key:
-            raise NotAuthenticated("The Authorization header has to hold your API key.")
+            raise NotAuthenticated("The API key is missing. Send it in the Authorization header.")
         merchant = await self._find(key, source=group_address(address))
         if merchant.key_expires_at is not None and merchant.key_expires_at <= self._clock.now():
-            raise NotAuthenticated("The API key has expired.")
+            raise NotAuthenticated("The API key has expired. Use another key.")
         if not is_address_allowed(merchant, address):
-            raise Forbidden("The API key may not be used from this address.")
+            raise Forbidden("The API key may not be used from this address. Use an allowed address.")
         if sells and not merchant.is_active:
             raise MerchantDisabled
         return merchant
@@ -73,4 +73,4 @@ class MerchantAuthenticator:
         for other in ("stage", "live"):
             if other != self._environment and key.startswith(f"th_{other}_"):
                 return f"This API key is for {other}, but this gateway is {self._environment}. Use one of its own keys."
-        return "The API key is wrong."
+        return "The API key is wrong. Check it in the portal."

@@ -21,7 +21,7 @@ from tollhouse.kernel.card_texts import read_plain
 PHONE_FORM = re.compile(r"[+0-9(][0-9 .()-]{3,24}")
 #: The shortest number with a country code has seven characters; a national one may have fewer digits.
 MIN_PHONE_LENGTH, MAX_PHONE_LENGTH = 4, 25
-IMPOSSIBLE = "is no number of a phone: it has too few or too many digits for its country"
+IMPOSSIBLE = "is not a phone number: it has too few or too many digits for its country"
 
 CODE_DIGITS = 6
 CODE_LIFE = timedelta(minutes=10)

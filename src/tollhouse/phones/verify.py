@@ -117,7 +117,7 @@ async def send_code(
 
 def _check_channel(dependencies: PhoneDependencies, channel: str) -> None:
     if not dependencies.sender.channels:
-        raise reject(Subject.CHANNEL, "cannot be any: this gateway is not set up to send messages")
+        raise reject(Subject.CHANNEL, "is not available: this gateway is not configured to send messages")
     if channel not in dependencies.sender.channels:
         raise reject(Subject.CHANNEL, f"must be one of {', '.join(dependencies.sender.channels)}")
 

@@ -40,7 +40,7 @@ _environment.filters.update(
     price=describe_price,
     delivery=describe_delivery,
     attempt=describe_attempt,
-    # It escapes what it is given, so templates mark what it returns as safe.
+    # The filter escapes its input, so templates mark its result as safe.
     json=lambda text: html_of_json(set_out(text.encode())),
 )
 

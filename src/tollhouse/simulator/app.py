@@ -269,4 +269,4 @@ def answer_error(_: Request, error: Exception) -> Response:
             return answer_problem(400, str(error), faults=error.errors)
         case _:
             log.error("simulator.request_failed", error=type(error).__name__, exc_info=error)
-            return answer_problem(500, "Something is wrong at our side; the log says what.")
+            return answer_problem(500, "An internal error occurred. See the log.")

@@ -1,1 +1,1 @@
-"""What exists only in stage: answering challenges without a browser, the inbox of callbacks."""
+"""Services that exist only in stage: the virtual clock, challenges without a browser, the inbox, the demo merchant."""

@@ -1,9 +1,8 @@
-"""Moving a merchant's clock: from one due instant to the next, and each time until all is quiet.
+"""Advance a merchant's clock from one due time to the next, and do all work that is due at each.
 
-So what happens in a year happens in its order, each thing at its own time, as it would if one waited for it. Nothing
-here depends on a worker's polling: what is due is done right here, by the worker's own functions, whose leases let both
-work side by side. If there is no end of it within bounds, the clock stays where it came to. What a merchant's other
-calls begin meanwhile, and endpoints that fail for long, do not hold its clock up.
+So the events of a year happen in their order, each at its own time. The work is done here by the worker's own
+functions, whose leases let both run concurrently. If a limit is reached, the clock stays at the time reached. Work that
+other calls of the merchant begin meanwhile, and endpoints that keep failing, do not stop the clock.
 """
 
 from __future__ import annotations
@@ -36,44 +35,44 @@ if TYPE_CHECKING:
     from tollhouse.stage.clock_tasks import ClockDrivenTask
     from tollhouse.storage.database import Database
 
-#: Twenty years of a callback a day that nobody acknowledges are as many.
+#: Enough for twenty years with one failing callback a day.
 MAX_STEPS = 100_000
 MAX_SECONDS = 600.0
-#: Endpoints that fail are waited for so long in a call; after that their callbacks go on beside it.
+#: Time that one call waits for failing endpoints; then their callbacks continue in the background.
 MAX_FAILING_SECONDS = 30.0
-#: How often the kinds are waited for at one instant, where they are never quiet all at once.
+#: Rounds of waiting for all tasks at one time, if they are never idle together.
 MAX_ROUNDS = 2
 
-#: Between two looks while others are at it.
+#: Pause between two checks while other processes do the work.
 MIN_PAUSE_SECONDS = 0.002
 MAX_PAUSE_SECONDS = 0.05
 
-OTHERS_ARE_AT_IT = "The clock is being advanced by another call; wait for that to end."
+ADVANCE_IN_PROGRESS = "Another call is advancing the clock. Wait until it has ended."
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Clockwork:
-    """What moving clocks takes."""
+class ClockDependencies:
+    """Dependencies of advancing clocks."""
 
     database: Database
     clock: DatabaseClock
     running: Running
-    #: In the order in which one leads to another: who finds an earlier one quiet, and then a later one, missed nothing.
-    fallers: Sequence[ClockDrivenTask]
-    #: Nudges the loops of this process that number and deliver.
+    #: Causes precede their effects: if a check in this order finds nothing, nothing is due.
+    tasks: Sequence[ClockDrivenTask]
+    #: Wakes the loops of this process that number and deliver events.
     wake: Callable[[], None]
-    #: How long other processes take to learn of an offset; 0 where this is the only one.
+    #: Time in which other processes read an advanced clock; 0 if there are none.
     others_learn_seconds: float = 0.0
-    most_steps: int = MAX_STEPS
-    most_seconds: float = MAX_SECONDS
-    most_failing_seconds: float = MAX_FAILING_SECONDS
+    max_steps: int = MAX_STEPS
+    max_seconds: float = MAX_SECONDS
+    max_failing_seconds: float = MAX_FAILING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class AdvanceResult:
-    """How a merchant's clock stands after a call that moved it, by how much, and at how many instants it stopped."""
+    """The clock after a call that advanced it, the distance, and the number of times at which it stopped."""
 
     reading: MerchantTime
     by: timedelta
@@ -82,176 +81,178 @@ class AdvanceResult:
 
 @dataclass(frozen=True, slots=True)
 class NextDue:
-    """A merchant's time, and what falls due next, the earliest first."""
+    """A merchant's time, and the next due times, earliest first."""
 
     reading: MerchantTime
     next: tuple[tuple[str, datetime], ...]
 
 
 @dataclass(slots=True)
-class _Drive:
-    """One call that moves a clock: whose, with which lease, and when it gives up, on the monotonic clock."""
+class _Advance:
+    """A call that advances a clock, with its lease and its deadline on the monotonic clock."""
 
-    clockwork: Clockwork
+    clockwork: ClockDependencies
     merchant_id: int
     lease: UUID
-    give_up_at: float
-    #: How long endpoints that fail are still waited for, in all.
+    deadline: float
+    #: Remaining time to wait for failing endpoints.
     failing_seconds: float
     renew_at: float = 0.0
     #: The last step did not move the clock.
     has_stayed: bool = False
 
     async def move(self, until: datetime) -> MerchantTime:
-        """Move the clock, and let this process know. Raises RequestInProgress when another call took the lease over."""
+        """Advance the clock, also in this process. Raises RequestInProgress if another call has taken the lease."""
         async with self.clockwork.database.acquire() as connection:
             reading = await advance_clock(connection, self.merchant_id, lease=self.lease, until=until)
         if reading is None:
-            raise RequestInProgress(OTHERS_ARE_AT_IT)
+            raise RequestInProgress(ADVANCE_IN_PROGRESS)
         self.clockwork.clock.observe_offset(self.merchant_id, reading.offset)
         self.renew_at = time.monotonic() + LEASE_SECONDS / 3
         return reading
 
     async def mark(self) -> DueMoment:
-        """Return what there is to wait for now."""
+        """Return the work to wait for now."""
         async with self.clockwork.database.acquire() as connection:
             reading = await select_clock(connection, self.merchant_id)
         return _mark(reading, is_patient=self.failing_seconds > 0)
 
     async def find_busy(self, mark: DueMoment) -> list[ClockDrivenTask]:
-        """Return the kinds of which something is due or under way."""
-        return [faller for faller in self.clockwork.fallers if await faller.is_busy(self.merchant_id, mark)]
+        """Return the tasks with work that is due or in progress."""
+        return [task for task in self.clockwork.tasks if await task.is_busy(self.merchant_id, mark)]
 
-    async def is_waited_for(self, faller: ClockDrivenTask, mark: DueMoment) -> bool:
-        """Tell whether a kind has work that was there at a mark."""
-        return await faller.is_busy(self.merchant_id, replace(mark, is_patient=self.failing_seconds > 0))
+    async def is_waited_for(self, task: ClockDrivenTask, mark: DueMoment) -> bool:
+        """Return whether a task still has work that existed at a time."""
+        return await task.is_busy(self.merchant_id, replace(mark, is_patient=self.failing_seconds > 0))
 
-    async def waits_for_failing(self, faller: ClockDrivenTask, mark: DueMoment) -> bool:
-        """Tell whether a kind, which has work, is waited for because of endpoints that fail and nothing else."""
-        return not await faller.is_busy(self.merchant_id, replace(mark, is_patient=False))
-
-
-class _OutOfPatience(Exception):
-    """A bound was met before the goal."""
+    async def waits_for_failing(self, task: ClockDrivenTask, mark: DueMoment) -> bool:
+        """Return whether a task with work waits only for failing endpoints."""
+        return not await task.is_busy(self.merchant_id, replace(mark, is_patient=False))
 
 
-async def look_ahead(clockwork: Clockwork, merchant_id: int) -> NextDue:
-    """Return a merchant's time and what falls due next."""
+class _LimitReached(Exception):
+    """A limit was reached before the goal."""
+
+
+async def get_next_due(clockwork: ClockDependencies, merchant_id: int) -> NextDue:
+    """Return a merchant's time and the next due times."""
     async with clockwork.database.acquire() as connection:
         reading = await select_clock(connection, merchant_id)
     mark = _mark(reading)
-    found = [(faller.name, await faller.next_due(merchant_id, mark)) for faller in clockwork.fallers]
+    found = [(task.name, await task.next_due(merchant_id, mark)) for task in clockwork.tasks]
     due = [(name, max(at, reading.time)) for name, at in found if at is not None]
     return NextDue(reading, tuple(sorted(due, key=lambda pair: pair[1])))
 
 
-async def advance(clockwork: Clockwork, merchant_id: int, choose_goal: Callable[[datetime], datetime]) -> AdvanceResult:
-    """Move a merchant's clock to a goal that is chosen by its time, and return when all is done that fell due.
+async def advance(
+    clockwork: ClockDependencies, merchant_id: int, choose_goal: Callable[[datetime], datetime]
+) -> AdvanceResult:
+    """Advance a merchant's clock to a goal chosen by its time. Return when all due work is done.
 
-    Raises what `choose_goal` raises, RequestInProgress while another call moves the clock, and Unavailable when a bound
-    was met before the goal; the message says how far it came, and a call to the same goal goes on from there.
+    Raises the errors of `choose_goal`, RequestInProgress while another call advances the clock, and Unavailable if a
+    limit was reached before the goal. Its message has the time reached; a call with the same goal continues from there.
     """
     lease = uuid4()
     async with clockwork.database.acquire() as connection:
         begun = await lease_clock(connection, merchant_id, lease=lease)
     if begun is None:
-        raise RequestInProgress(OTHERS_ARE_AT_IT)
-    drive = _Drive(
-        clockwork, merchant_id, lease, time.monotonic() + clockwork.most_seconds, clockwork.most_failing_seconds
+        raise RequestInProgress(ADVANCE_IN_PROGRESS)
+    call = _Advance(
+        clockwork, merchant_id, lease, time.monotonic() + clockwork.max_seconds, clockwork.max_failing_seconds
     )
     try:
-        return await _drive_to(drive, begun, choose_goal(begun.time))
+        return await _advance_to(call, begun, choose_goal(begun.time))
     finally:
         async with clockwork.database.acquire() as connection:
             await release_clock(connection, merchant_id, lease=lease)
 
 
-async def _drive_to(drive: _Drive, begun: MerchantTime, goal: datetime) -> AdvanceResult:
-    """Step to the goal; what was due before the first step comes first."""
+async def _advance_to(call: _Advance, begun: MerchantTime, goal: datetime) -> AdvanceResult:
+    """Advance to the goal in steps, after the work that was due before."""
     reading, until, steps = begun, begun.time, 0
     try:
-        await _until_quiet(drive, until)
+        await _finish_due_work(call, until)
         while reading.time < goal:
-            if steps >= drive.clockwork.most_steps or time.monotonic() >= drive.give_up_at:
-                raise _OutOfPatience
-            until = await _choose_next(drive, until, goal)
-            reading = await drive.move(until)
+            if steps >= call.clockwork.max_steps or time.monotonic() >= call.deadline:
+                raise _LimitReached
+            until = await _choose_next(call, until, goal)
+            reading = await call.move(until)
             steps += 1
-            await _until_quiet(drive, until)
-    except _OutOfPatience:
-        at = render_instant((await drive.move(begun.time)).time)
-        log.warning("clock.goal_missed", merchant_id=drive.merchant_id, steps=steps, at=at)
+            await _finish_due_work(call, until)
+    except _LimitReached:
+        at = render_instant((await call.move(begun.time)).time)
+        log.warning("clock.goal_missed", merchant_id=call.merchant_id, steps=steps, at=at)
         raise Unavailable(
-            f"The clock came to {at} in {steps} steps, and there is more to do than one call may take."
+            f"The clock came to {at} in {steps} steps, the limit of one call. Repeat the call to continue."
             f' To go on, send {{"until": "{render_instant(goal)}"}}.'
         ) from None
-    by = (await drive.move(goal)).time - begun.time
-    await asyncio.sleep(drive.clockwork.others_learn_seconds)
-    reading = await drive.move(goal)
-    log.info("clock.advanced", merchant_id=drive.merchant_id, steps=steps, to=render_instant(reading.time))
+    by = (await call.move(goal)).time - begun.time
+    await asyncio.sleep(call.clockwork.others_learn_seconds)
+    reading = await call.move(goal)
+    log.info("clock.advanced", merchant_id=call.merchant_id, steps=steps, to=render_instant(reading.time))
     return AdvanceResult(reading, by, steps)
 
 
-async def _choose_next(drive: _Drive, after: datetime, goal: datetime) -> datetime:
-    """Return the next instant at which something falls due, or the goal if that comes first.
+async def _choose_next(call: _Advance, after: datetime, goal: datetime) -> datetime:
+    """Return the next due time, or the goal if it comes first.
 
-    What was due at the instant before, and is so still, cannot be done now: it is no step. What fell due since, as real
-    time goes by, is done before the clock moves on, but only once in a row: other calls may begin such things for ever.
+    Work that was due at the previous time and still is cannot be done now, and is no step. Work that fell due since,
+    in real time, is done before the clock advances, but only once in a row: other calls may begin such work forever.
     """
-    mark = await drive.mark()
-    found = [await faller.next_due(drive.merchant_id, mark) for faller in drive.clockwork.fallers]
+    mark = await call.mark()
+    found = [await task.next_due(call.merchant_id, mark) for task in call.clockwork.tasks]
     dues = [at for at in found if at is not None and at > after]
-    if not drive.has_stayed and any(at <= mark.time for at in dues):
-        drive.has_stayed = True
+    if not call.has_stayed and any(at <= mark.time for at in dues):
+        call.has_stayed = True
         return min(goal, mark.time)
-    drive.has_stayed = False
+    call.has_stayed = False
     return min([goal, *(at for at in dues if at > mark.time)])
 
 
-async def _until_quiet(drive: _Drive, until: datetime) -> None:
-    """Do what is due until nothing is, and nobody is at anything. Raises _OutOfPatience.
+async def _finish_due_work(call: _Advance, until: datetime) -> None:
+    """Do due work until none is due or in progress. Raises _LimitReached.
 
-    A merchant whose other calls go on meanwhile is never quiet. Then each kind is waited for in its order, as far as it
-    had work when its turn came: so causes and what they lead to are done, and what comes later holds no clock up. What
-    leads back to an earlier kind is met by another round.
+    A merchant with other calls in progress is never idle. Then each task is waited for in its order, for the work
+    that it had at its turn. So causes and their effects are done, and later work does not stop the clock. Another
+    round covers work that leads back to an earlier task.
     """
     under_way: set[asyncio.Task[int]] = set()
     for _ in range(MAX_ROUNDS):
-        for faller in drive.clockwork.fallers:
-            if await _finish(drive, faller, until, under_way):
+        for task in call.clockwork.tasks:
+            if await _finish(call, task, until, under_way):
                 return
 
 
-async def _finish(drive: _Drive, faller: ClockDrivenTask, until: datetime, under_way: set[asyncio.Task[int]]) -> bool:
-    """Wait for the work of a kind that is there now, and return whether all kinds are quiet. Raises _OutOfPatience.
+async def _finish(call: _Advance, task: ClockDrivenTask, until: datetime, under_way: set[asyncio.Task[int]]) -> bool:
+    """Wait for the present work of a task, and return whether all tasks are idle. Raises _LimitReached.
 
-    What one run takes on may be another merchant's and last; so runs go on by themselves, and only looks are waited
-    for. What goes wrong in a run is raised here.
+    A run may take long with work of other merchants. So runs continue in the background, and only checks are waited
+    for. Errors of a run are raised here.
     """
-    pause, mark = MIN_PAUSE_SECONDS, await drive.mark()
+    pause, mark = MIN_PAUSE_SECONDS, await call.mark()
     while True:
         began_at = time.monotonic()
-        busy = await drive.find_busy(await drive.mark())
-        if not busy or faller not in busy or not await drive.is_waited_for(faller, mark):
+        busy = await call.find_busy(await call.mark())
+        if not busy or task not in busy or not await call.is_waited_for(task, mark):
             return not busy
-        if began_at >= drive.give_up_at:
-            raise _OutOfPatience
-        if began_at >= drive.renew_at:
-            await drive.move(until)
-        waits_for_failing = await drive.waits_for_failing(faller, mark)
-        pause = await _run_due(drive, busy, under_way, pause)
+        if began_at >= call.deadline:
+            raise _LimitReached
+        if began_at >= call.renew_at:
+            await call.move(until)
+        waits_for_failing = await call.waits_for_failing(task, mark)
+        pause = await _run_due(call, busy, under_way, pause)
         if waits_for_failing:
-            drive.failing_seconds -= time.monotonic() - began_at
+            call.failing_seconds -= time.monotonic() - began_at
 
 
 async def _run_due(
-    drive: _Drive, busy: Sequence[ClockDrivenTask], under_way: set[asyncio.Task[int]], pause: float
+    call: _Advance, busy: Sequence[ClockDrivenTask], under_way: set[asyncio.Task[int]], pause: float
 ) -> float:
-    """Have done what is due, wait a moment for it, and return how long to wait where all is in other hands."""
-    under_way |= {drive.clockwork.running.start(f"due: {faller.name}", faller.run) for faller in busy}
+    """Start due work, wait briefly for it, and return the next pause if other processes do all of it."""
+    under_way |= {call.clockwork.running.start(f"due: {task.name}", task.run) for task in busy}
     done, _ = await asyncio.wait(under_way, timeout=MAX_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     under_way -= done
-    drive.clockwork.wake()
+    call.clockwork.wake()
     if sum(task.result() for task in done):
         return MIN_PAUSE_SECONDS
     await asyncio.sleep(pause)
@@ -259,5 +260,5 @@ async def _run_due(
 
 
 def _mark(reading: MerchantTime, *, is_patient: bool = True) -> DueMoment:
-    """Return the mark of a moment."""
+    """Return the work due at the present time."""
     return DueMoment(reading.time, reading.time - reading.offset, is_patient)

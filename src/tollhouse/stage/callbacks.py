@@ -1,4 +1,4 @@
-"""Callbacks as the inbox shows them: the delivery log, with headers as they were sent or would be. Pure."""
+"""Callbacks for the inbox, built from the delivery log, with headers as sent or as they would be sent. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tollhouse.wire.pretty import set_out
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One attempt: when by the merchant's clock, to which address, and how it went."""
+    """A delivery attempt: its merchant time, address and result."""
 
     number: int
     at: datetime
@@ -32,7 +32,7 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class CallbackView:
-    """One callback. `version` changes whenever the rest does. Times are the merchant's, but for `made_at`."""
+    """A callback. `version` changes with any other field. Times are merchant times, except `made_at`."""
 
     event_id: int
     anchor: str
@@ -51,20 +51,20 @@ class CallbackView:
     next_at: datetime | None
     attempts: tuple[AttemptView, ...]
     arrivals: tuple[Arrival, ...]
-    headers_are: str
+    headers_origin: str
     headers: tuple[tuple[str, str], ...]
     body: str
     form: str = "callback"
 
     @property
     def at(self) -> datetime:
-        """When it came to be, as of all that the inbox shows."""
+        """The creation time, as of all entries of the inbox."""
         return self.made_at
 
 
 def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Sequence[Arrival]) -> CallbackView:
-    """Put a callback together from its delivery, and from what arrived of it at the inbox's own address."""
-    headers_are, headers = _choose_headers(entry, secrets, arrivals)
+    """Build a callback from its delivery and from its arrivals at the inbox's own URL."""
+    headers_origin, headers = _choose_headers(entry, secrets, arrivals)
     return CallbackView(
         event_id=entry.event_id,
         anchor=f"evt_{entry.event_id}-{entry.number}",
@@ -83,7 +83,7 @@ def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Se
         next_at=entry.due_at if entry.state == "waiting" and entry.attempts else None,
         attempts=tuple(_build_attempt(attempt) for attempt in entry.attempts),
         arrivals=tuple(arrivals),
-        headers_are=headers_are,
+        headers_origin=headers_origin,
         headers=headers,
         body=set_out(entry.body),
     )
@@ -92,7 +92,7 @@ def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Se
 def _choose_headers(
     entry: DeliveryEntry, secrets: Sequence[str], arrivals: Sequence[Arrival]
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return headers and what they are. Those of an attempt follow from its time, so they are made again."""
+    """Return headers with their description. Those of an attempt follow from its time, so they are computed again."""
     if arrivals:
         return "as they arrived", arrivals[-1].headers
     sent = entry.attempts[-1] if entry.attempts else None
@@ -124,7 +124,7 @@ def _as_delivery(entry: DeliveryEntry) -> Delivery:
 
 
 def _read_amount(body: bytes) -> str:
-    """Read the amount of a payment from a body of ours; an event without a payment has none."""
+    """Read the amount of a payment from one of our bodies; return an empty text for events without a payment."""
     payment = json.loads(body, parse_float=Decimal).get("payment")
     if payment is None:
         return ""

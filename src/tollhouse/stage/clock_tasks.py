@@ -1,4 +1,4 @@
-"""What falls due as a merchant's clock is moved: what is asked of every capability that has such a thing."""
+"""The interface of tasks that fall due by a merchant's clock."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class DueMoment:
-    """The work that a step waits for: what was there at a moment. Later work of other calls holds no clock up."""
+    """The work that a step waits for. Work that other calls begin later does not stop the clock."""
 
-    #: The moment by the merchant's time: the work that was due by then.
+    #: Merchant time: work that was due by then.
     time: datetime
-    #: The same moment by real time: the work that had begun by then.
+    #: The same in real time: work that had begun by then.
     real_at: datetime
-    #: Whether endpoints that fail are waited for.
+    #: Whether to wait for failing endpoints.
     is_patient: bool = True
 
 
-async def nothing_due(merchant_id: int, mark: DueMoment) -> None:
-    """Stand for the next due instant of what goes by real time alone."""
+async def return_no_due_time(merchant_id: int, mark: DueMoment) -> None:
+    """Return no due time, for tasks that depend on real time alone."""
     del merchant_id, mark
 
 
-def ask_rows(
+def query_rows(
     database: Database, select: Callable[[PlainConnection, int, DueMoment], Awaitable[Found]]
 ) -> Callable[[int, DueMoment], Awaitable[Found]]:
-    """Return a question about a merchant that is answered by rows."""
+    """Return a function that queries rows of a merchant."""
 
     async def ask(merchant_id: int, mark: DueMoment) -> Found:
         async with database.acquire() as connection:
@@ -44,13 +44,13 @@ def ask_rows(
 
 @dataclass(frozen=True, slots=True)
 class ClockDrivenTask:
-    """A kind of thing that falls due. Each of its functions may be called by any number of processes at a time."""
+    """A task driven by the clock. Any number of processes may call its functions concurrently."""
 
-    #: As merchants read it.
+    #: The name that merchants see.
     name: str
-    #: Returns when the next one of a merchant falls due, in its time, or None. What is due now may be among it.
+    #: Returns the next due time of a merchant, in merchant time, or None. It may be past.
     next_due: Callable[[int, DueMoment], Awaitable[datetime | None]]
-    #: Tells whether any of a merchant that was due at a mark still is, or is being done by somebody.
+    #: Returns whether work of a merchant that was due at a time still is, or is in progress.
     is_busy: Callable[[int, DueMoment], Awaitable[bool]]
-    #: Does what is due, whoever's it is, and returns how much that was; what somebody else is doing is left to them.
+    #: Does due work of all merchants, except work leased elsewhere, and returns its amount.
     run: Callable[[], Coroutine[Any, Any, int]]

@@ -1,4 +1,4 @@
-"""The demo merchant: made at the first start of `tollhouse dev`, and the same at every later one."""
+"""The demo merchant, created at the first start of `tollhouse dev` and kept at later ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tollhouse.merchants.store import insert_api_key, insert_merchant
 from tollhouse.storage.database import Database
 
 MERCHANT_ID = 1
-#: The site id of the public quickstart.
+#: The site ID of the public quickstart.
 SITE_ID = 983_759_353
 SITE_NAME = "shop.example"
 PORTAL_EMAIL = "demo@shop.example"
@@ -38,7 +38,7 @@ SKUS = (
 
 @dataclass(frozen=True, slots=True)
 class PortalLogin:
-    """How the demo merchant signs in."""
+    """The portal login of the demo merchant."""
 
     url: str
     email: str
@@ -47,7 +47,7 @@ class PortalLogin:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a newcomer needs to know, as it stands in `demo.json`."""
+    """The content of `demo.json`: everything needed for a first payment."""
 
     baseUrl: str
     apiKey: str
@@ -56,8 +56,8 @@ class Demo:
     portal: PortalLogin
 
 
-def read_or_draw_demo(path: Path, *, base_url: str) -> Demo:
-    """Return the demo of an earlier start with today's address, or draw a new one."""
+def load_or_create_demo(path: Path, *, base_url: str) -> Demo:
+    """Return the demo of an earlier start with the present URL, or create a new one."""
     known = _read(path)
     api_key = known.get("apiKey") or new_api_key("stage")
     password = known.get("portal", {}).get("password") or secrets.token_urlsafe(12)
@@ -80,7 +80,7 @@ def write_demo(path: Path, demo: Demo) -> None:
 
 
 async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callable[[int, str], bytes]) -> None:
-    """Create the demo's merchant, key, portal user, site and SKUs where they are missing."""
+    """Create the demo's merchant, key, portal user, site and SKUs if they are missing."""
     addresses = {"ipn_url": f"{demo.baseUrl}/stage/inbox", "redirect_url": f"{demo.baseUrl}/stage/thanks"}
     async with database.transaction() as connection:
         await insert_merchant(
@@ -98,7 +98,7 @@ async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callab
             delayed_capture=True,
             **addresses,
         )
-        # The same data may be started on another port, and callbacks would go to where nobody listens any more.
+        # The port may differ from the previous start, so the callback URL is updated.
         await update_site_host(connection, merchant_id=MERCHANT_ID, site_id=SITE_ID, **addresses)
         for name, title, kind, prices in SKUS:
             await insert_sku(

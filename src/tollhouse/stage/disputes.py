@@ -1,4 +1,4 @@
-"""What issuers charge back as a merchant's clock is moved. The acquirers keep the dates, so these are asked."""
+"""Disputes that fall due by a merchant's clock. The acquirers keep their dates, so they are queried."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
 
 
 class Disputes:
-    """Disputes to come. One that cannot be taken in yet, as an operation on its payment is open, holds no clock up."""
+    """Future disputes. One that cannot be imported yet, as its payment has an open operation, is not waited for."""
 
     def __init__(self, disputes: DisputeDependencies) -> None:
         self._disputes = disputes
-        self._under_way = 0
-        #: By merchant, the instant of the dispute for which a run was asked, and of one that a run has left.
-        self._wanted: dict[int, datetime] = {}
+        self._running = 0
+        #: By merchant: the time of the dispute requested of a run, and of one that a run left.
+        self._requested: dict[int, datetime] = {}
         self._left: dict[int, datetime] = {}
 
     async def next_due(self, merchant_id: int, mark: DueMoment) -> datetime | None:
-        """Return when the next dispute of a merchant falls due, in its time, if that is still to come."""
+        """Return the merchant time of the next dispute, if it is in the future."""
         del mark
         at = await find_next_dispute(self._disputes, merchant_id)
         return None if at is None or at <= self._disputes.clock.now_of(merchant_id) else at
 
     async def is_busy(self, merchant_id: int, mark: DueMoment) -> bool:
-        """Tell whether a dispute of a merchant is due, or any is being taken in."""
-        if self._under_way:
+        """Return whether a dispute of a merchant is due, or any is being imported."""
+        if self._running:
             return True
         at = await find_next_dispute(self._disputes, merchant_id)
         if at is None or at > mark.time or self._left.get(merchant_id) == at:
             return False
-        self._wanted[merchant_id] = at
+        self._requested[merchant_id] = at
         return True
 
     async def run(self) -> int:
-        """Take in what is due, and note what was asked for: what is there still after that is left."""
-        wanted = dict(self._wanted)
-        self._under_way += 1
+        """Import due disputes. Requested ones that are still there afterwards are left."""
+        requested = dict(self._requested)
+        self._running += 1
         try:
             return await import_disputes(self._disputes)
         finally:
-            self._under_way -= 1
-            self._left.update(wanted)
+            self._running -= 1
+            self._left.update(requested)

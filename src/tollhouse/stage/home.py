@@ -1,4 +1,4 @@
-"""What a person meets in stage besides the inbox: the page at `/`, the demo's thank-you page, and their looks."""
+"""The start page of stage, the demo's thank-you page, and their static files."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tollhouse.stage.pages import show
 CARDS_TO_TRY = (
     ("4024 0071 7936 6348", "Approves."),
     ("4000 0000 5051 0009", "Declines: insufficient funds, code 5051."),
-    ("4000 0000 0000 2503", "Asks for 3-D Secure; on the bank's page the code is 123456."),
+    ("4000 0000 0000 2503", "Requires 3-D Secure; the code on the bank's page is 123456."),
     ("4000 0000 3001 0005", "3-D Secure without a question: approves."),
     ("4000 0000 2000 0008", "The amount decides: 2051.00 declines with 51, and so on."),
-    ("4000 0000 9001 0002", "Approves, but the bank's answer is lost: pending, until the gateway has asked again."),
+    ("4000 0000 9001 0002", "Approves, but the response is lost: pending, until the gateway has queried the acquirer."),
 )
 TYPES = {"inbox.js": JAVASCRIPT, "stage.css": CSS}
-MAX_SHOWN_LENGTH = 64
+MAX_VALUE_LENGTH = 64
 
 #: By `is_approved`.
-ENDS = {
+RESULTS = {
     "1": ("good", "Thank you", "The payment is approved."),
-    "0": ("bad", "Not approved", "The payment did not go through. Nothing was charged."),
+    "0": ("bad", "Not approved", "The payment failed. Nothing was charged."),
 }
-NOT_KNOWN = ("", "Not known yet", "The outcome is still open. The callback will tell it.")
-#: What a return says, in its order.
-RETURNED = ("order_id", "ustas", "consumer_id", "sh", "is_approved", "cb_code", "cb_transaction_id")
-OPEN_END = ("", "You are back", "This is where a cardholder lands after 3-D Secure.")
+UNKNOWN_RESULT = ("", "Not known yet", "The outcome is not known yet. The callback will have it.")
+#: Query parameters of a return, in their order.
+RETURN_PARAMETERS = ("order_id", "ustas", "consumer_id", "sh", "is_approved", "cb_code", "cb_transaction_id")
+NO_RESULT = ("", "Thank-you page", "Cardholders return to this page after 3-D Secure.")
 
 
 class StagePages:
-    """The page at `/`, the page that the demo's cardholders come back to, and their files."""
+    """The page at `/`, the page to which the demo's cardholders return, and their files."""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -47,18 +47,18 @@ class StagePages:
         ]
 
     async def show_landing(self, _: Request) -> Response:
-        """Show where everything is."""
+        """Show the start page."""
         return show("landing.html", cards=CARDS_TO_TRY)
 
     async def show_thanks(self, request: Request) -> Response:
-        """Stand in for the page of a shop to which the cardholder comes back."""
-        given = {name: request.query_value(name) for name in RETURNED}
+        """Show the page to which cardholders of the demo shop return."""
+        given = {name: request.query_value(name) for name in RETURN_PARAMETERS}
         is_approved = given["is_approved"]
-        mood, heading, text = ENDS.get(is_approved, OPEN_END)
+        status_class, heading, text = RESULTS.get(is_approved, NO_RESULT)
         if is_approved == "0" and not given["cb_code"]:
-            mood, heading, text = NOT_KNOWN
-        facts = [(name, value[:MAX_SHOWN_LENGTH]) for name, value in given.items() if value]
-        return show("thanks.html", mood=mood, heading=heading, text=text, facts=facts)
+            status_class, heading, text = UNKNOWN_RESULT
+        facts = [(name, value[:MAX_VALUE_LENGTH]) for name, value in given.items() if value]
+        return show("thanks.html", status_class=status_class, heading=heading, text=text, facts=facts)
 
     async def get_file(self, request: Request) -> Response:
         """Return the script or the style sheet."""

@@ -1,8 +1,8 @@
-"""The inbox of the demo merchant: a page that shows its callbacks as they come, and a receiver for those sent here.
+"""The inbox of the demo merchant: a page with its callbacks, and a receiver for those sent to the page's URL.
 
-`/stage/inbox` is the demo site's default `ipnUrl`. Whatever the address of a callback, the page shows it from the
-delivery log: a newcomer who copies the quickstart sees the callback that its example server never got. What the
-merchant's customers were sent stands between them: receipts from their rows, messages to phones from this process.
+`/stage/inbox` is the demo site's default `ipnUrl`. The page shows all callbacks from
+the delivery log, whatever their URL, so a newcomer who copies the quickstart sees the callback that its example server
+never received. Receipts and messages to the merchant's customers are shown too.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from tollhouse.notices.store import select_notice, select_recent_notices
 from tollhouse.phones.sender import RecordedMessage
 from tollhouse.stage.callbacks import CallbackView, build_callback
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
-from tollhouse.stage.mail import LetterView, MessageView, build_letter_view, build_message_view
-from tollhouse.stage.mailbox import Mailbox, judge
-from tollhouse.stage.pages import LETTER_HEADERS, PAGE_HEADERS, render, show
+from tollhouse.stage.mail import EmailView, MessageView, build_email_view, build_message_view
+from tollhouse.stage.mailbox import Mailbox, verify_arrival
+from tollhouse.stage.pages import EMAIL_HEADERS, PAGE_HEADERS, render, show
 from tollhouse.storage.database import Database
 
 PATH = "/stage/inbox"
 MAX_BODY_BYTES = 64 * 1024
-#: Callbacks of one page, and refused arrivals shown above them.
+#: Callbacks of one page, and rejected arrivals shown above them.
 PAGE_SIZE = 40
-REFUSED_SHOWN = 5
-#: Letters, and messages.
-OTHERS_SHOWN = 20
+MAX_REJECTED = 5
+#: Emails and messages of one page.
+MAX_NOTICES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Inbox:
     secrets_of: Callable[[int], Awaitable[Sequence[str]]]
     mailbox: Mailbox
     base_url: str
-    #: The messages to phones that a merchant's customers were sent, as far as they are shown.
+    #: Returns the messages to phones of a merchant's customers that are shown.
     messages_of: Callable[[int], Sequence[RecordedMessage]]
-    #: Letters leave, and are not only shown here.
+    #: Whether emails are sent, and not only shown here.
     has_mail_server: bool
 
     async def is_for_demo(self) -> bool:
-        """Whether there is a demo merchant; nobody else's callbacks are shown."""
+        """Whether there is a demo merchant. Callbacks of notices are not shown."""
         return await self.catalog.site(MERCHANT_ID, SITE_ID) is not None
 
     def routes(self) -> list[Route]:
@@ -64,38 +64,38 @@ class Inbox:
         return [
             Route("GET", PATH, self.show_inbox),
             Route("GET", f"{PATH}/list", self.show_list),
-            Route("GET", f"{PATH}/letter/{{noticeId}}", self.show_letter),
+            Route("GET", f"{PATH}/letter/{{noticeId}}", self.show_email),
             Route("POST", PATH, self.receive),
         ]
 
     async def show_inbox(self, request: Request) -> Response:
-        """Show the page; with `before` the callbacks that are older than an event."""
+        """Show the page; with `before`, the callbacks older than an event."""
         before = _read_before(request)
         part = await _render_list(self, before)
         return show("inbox.html", part=part, tag=build_tag(part.encode()), is_first_page=before is None, path=PATH)
 
     async def show_list(self, request: Request) -> Response:
-        """Give the script the newest callbacks, or 304 when it has them."""
+        """Return the newest entries to the script, or 304 if it has them."""
         part = (await _render_list(self, None)).encode()
         headers = {**PAGE_HEADERS, "ETag": build_tag(part)}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(b"", 304, HTML, headers)
         return Response(part, 200, HTML, headers)
 
-    async def show_letter(self, request: Request) -> Response:
-        """Show the HTML form of a letter, for a frame of the page."""
+    async def show_email(self, request: Request) -> Response:
+        """Return the HTML of an email for a frame of the page."""
         notice_id = _read_number(request.path_parameters["noticeId"])
         async with self.database.acquire() as connection:
             notice = await select_notice(connection, merchant_id=MERCHANT_ID, notice_id=notice_id)
         if notice is None or not await self.is_for_demo():
             raise NotFound(NO_PATH)
-        return answer_html(render_email(notice).html, headers=LETTER_HEADERS)
+        return answer_html(render_email(notice).html, headers=EMAIL_HEADERS)
 
     async def receive(self, request: Request) -> Response:
-        """Receive a callback as a merchant's server does: verify, remember, acknowledge."""
+        """Receive a callback as a merchant's server does: verify, keep, acknowledge."""
         body = await request.read_body(limit_bytes=MAX_BODY_BYTES)
         secrets = await self.secrets_of(MERCHANT_ID) if await self.is_for_demo() else []
-        arrival = judge(request.headers, body, secrets)
+        arrival = verify_arrival(request.headers, body, secrets)
         self.mailbox.put(arrival)
         if not arrival.is_genuine:
             return _answer(f"{arrival.problem}.", 400)
@@ -107,16 +107,16 @@ def _answer(message: str, status: int) -> Response:
 
 
 def _read_before(request: Request) -> int | None:
-    """Return the event before which the page begins, if one is given. Raises Invalid."""
+    """Return the event number of `before`, if given. Raises Invalid."""
     text = request.query_value("before")
     try:
         return min(max(int(text), 0), MAX_ID) if "before" in request.query else None
     except ValueError:
-        raise Invalid({}, "The request could not be read.") from None
+        raise Invalid({}, "The request is invalid. Send a number as `before`.") from None
 
 
 def _read_number(text: str) -> int:
-    """Return the number of a letter. Raises NotFound."""
+    """Return the number of an email. Raises NotFound."""
     try:
         return min(max(int(text), 0), MAX_ID)
     except ValueError:
@@ -124,17 +124,17 @@ def _read_number(text: str) -> int:
 
 
 async def _render_list(inbox: Inbox, before: int | None) -> str:
-    """Render what there is, so that the same gives the same text. Letters and messages are on the first page."""
+    """Render the entries; equal entries give equal text. Emails and messages are on the first page."""
     is_for_demo = await inbox.is_for_demo()
     callbacks = await _read_callbacks(inbox, before) if is_for_demo else []
-    others = await _read_others(inbox) if is_for_demo and before is None else []
+    notices = await _read_notices(inbox) if is_for_demo and before is None else []
     return render(
         "entries.html",
         is_for_demo=is_for_demo,
         clock=await _read_clock(inbox) if is_for_demo else "",
-        entries=_in_order(callbacks[:PAGE_SIZE], others),
+        entries=_merge_by_time(callbacks[:PAGE_SIZE], notices),
         has_mail_server=inbox.has_mail_server,
-        refused=inbox.mailbox.refused()[:REFUSED_SHOWN] if before is None else [],
+        rejected=inbox.mailbox.rejected()[:MAX_REJECTED] if before is None else [],
         older=callbacks[PAGE_SIZE - 1].event_id if len(callbacks) > PAGE_SIZE else None,
         is_first_page=before is None,
         base_url=inbox.base_url,
@@ -144,7 +144,7 @@ async def _render_list(inbox: Inbox, before: int | None) -> str:
 
 
 async def _read_clock(inbox: Inbox) -> str:
-    """Say what the merchant's clock shows, if it was advanced."""
+    """Describe the merchant's time, if the clock was advanced."""
     async with inbox.database.acquire() as connection:
         reading = await select_clock(connection, MERCHANT_ID)
     if not reading.offset:
@@ -153,7 +153,7 @@ async def _read_clock(inbox: Inbox) -> str:
 
 
 def describe_span(span: timedelta) -> str:
-    """Say how long a span is, in its greatest unit and to the nearest whole one."""
+    """Describe a duration in its largest unit, rounded."""
     for unit, size in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1))):
         if count := round(span / size):
             return f"{count} {unit}{'s' if count > 1 else ''}"
@@ -172,20 +172,20 @@ async def _read_callbacks(inbox: Inbox, before: int | None) -> list[CallbackView
     ]
 
 
-async def _read_others(inbox: Inbox) -> list[LetterView | MessageView]:
-    """Return the last letters and messages."""
+async def _read_notices(inbox: Inbox) -> list[EmailView | MessageView]:
+    """Return the newest emails and messages."""
     async with inbox.database.acquire() as connection:
-        notices = await select_recent_notices(connection, merchant_id=MERCHANT_ID, most=OTHERS_SHOWN)
-    messages = inbox.messages_of(MERCHANT_ID)[:OTHERS_SHOWN]
-    return [*map(build_letter_view, notices), *map(build_message_view, messages)]
+        notices = await select_recent_notices(connection, merchant_id=MERCHANT_ID, most=MAX_NOTICES)
+    messages = inbox.messages_of(MERCHANT_ID)[:MAX_NOTICES]
+    return [*map(build_email_view, notices), *map(build_message_view, messages)]
 
 
-def _in_order(
-    callbacks: Sequence[CallbackView], others: Sequence[LetterView | MessageView]
-) -> list[CallbackView | LetterView | MessageView]:
-    """Put the others where they belong among the callbacks, which keep their own order; newest first."""
-    left = sorted(others, key=lambda one: one.at)
-    ordered: list[CallbackView | LetterView | MessageView] = []
+def _merge_by_time(
+    callbacks: Sequence[CallbackView], notices: Sequence[EmailView | MessageView]
+) -> list[CallbackView | EmailView | MessageView]:
+    """Merge the notices into the callbacks by time, newest first. Callbacks keep their own order."""
+    left = sorted(notices, key=lambda one: one.at)
+    ordered: list[CallbackView | EmailView | MessageView] = []
     for callback in callbacks:
         while left and left[-1].at > callback.at:
             ordered.append(left.pop())

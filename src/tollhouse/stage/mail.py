@@ -1,4 +1,4 @@
-"""Letters and messages to consumers as the inbox shows them. Pure."""
+"""Emails and messages to consumers for the inbox. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CODE = re.compile(r"\b\d{6}\b")
 
 
 @dataclass(frozen=True, slots=True)
-class LetterView:
-    """One letter. `version` changes whenever the rest does."""
+class EmailView:
+    """An email. `version` changes with any other field."""
 
     anchor: str
     notice_id: int
@@ -39,7 +39,7 @@ class LetterView:
 
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """One message to a phone."""
+    """A message to a phone."""
 
     anchor: str
     version: str
@@ -52,11 +52,11 @@ class MessageView:
     form: str = "message"
 
 
-def build_letter_view(notice: Notice) -> LetterView:
-    """Put a letter together from its row."""
+def build_email_view(notice: Notice) -> EmailView:
+    """Build an email from its row."""
     letter, facts = render_email(notice), notice.facts
     is_tried_again = notice.state is EmailState.WAITING and notice.error is not None
-    return LetterView(
+    return EmailView(
         anchor=f"letter-{notice.notice_id}",
         notice_id=notice.notice_id,
         version=f"{notice.state}-{notice.attempts}-{notice.error}",
@@ -78,7 +78,7 @@ def build_letter_view(notice: Notice) -> LetterView:
 
 
 def build_message_view(shown: RecordedMessage) -> MessageView:
-    """Put a message together."""
+    """Build a message from its record."""
     message = shown.message
     code = CODE.search(message.text)
     return MessageView(

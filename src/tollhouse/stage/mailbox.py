@@ -1,4 +1,4 @@
-"""What arrived at the inbox's own address, remembered in this process only: the last few, with their headers."""
+"""The newest callbacks received at the inbox's own URL, kept in the memory of this process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tollhouse.ipn.message.legacy import CONTENT_TYPE as FORM_TYPE
 from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, verify_webhook
 from tollhouse.kernel.errors import Invalid
 
-LIMIT = 200
+MAX_ARRIVALS = 200
 MAX_HEADERS = 32
 MAX_HEADER_CHARACTERS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One callback as it came in. Only a genuine one has headers: nothing is kept of what anybody else sent."""
+    """A received callback. Only a genuine one has headers; nothing else is kept of others."""
 
     received_at: datetime
     webhook_id: str
@@ -29,37 +29,37 @@ class Arrival:
 
     @property
     def is_genuine(self) -> bool:
-        """Whether both signatures were right."""
+        """Whether both signatures are valid."""
         return not self.problem
 
 
 class Mailbox:
-    """The last callbacks that arrived."""
+    """The newest received callbacks."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = MAX_ARRIVALS) -> None:
         self._arrivals: deque[Arrival] = deque(maxlen=limit)
 
     def put(self, arrival: Arrival) -> None:
-        """Remember one, and forget the oldest when there are too many."""
+        """Add a callback, and drop the oldest if there are too many."""
         self._arrivals.append(arrival)
 
     def genuine(self) -> dict[str, list[Arrival]]:
-        """Return the genuine ones by their webhook id, oldest first."""
+        """Return genuine callbacks by webhook ID, oldest first."""
         found: dict[str, list[Arrival]] = {}
         for arrival in self._arrivals:
             if arrival.is_genuine:
                 found.setdefault(arrival.webhook_id, []).append(arrival)
         return found
 
-    def refused(self) -> list[Arrival]:
-        """Return those whose signature was wrong, newest first."""
+    def rejected(self) -> list[Arrival]:
+        """Return callbacks with an invalid signature, newest first."""
         return [arrival for arrival in reversed(self._arrivals) if not arrival.is_genuine]
 
 
-def judge(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> Arrival:
-    """Check both signatures of a callback, as a listener that knows the documentation and its secret."""
+def verify_arrival(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> Arrival:
+    """Verify both signatures of a callback, as the documentation describes."""
     received_at = datetime.now(UTC)
-    faults = [_find_fault(secret, headers, body) for secret in secrets] or ["there is no demo merchant here"]
+    faults = [_find_fault(secret, headers, body) for secret in secrets] or ["there is no demo merchant"]
     if all(faults):
         return Arrival(received_at, "", faults[0])
     kept = tuple((name, text[:MAX_HEADER_CHARACTERS]) for name, text in list(headers.items())[:MAX_HEADERS])
@@ -67,7 +67,7 @@ def judge(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> Ar
 
 
 def _find_fault(secret: str, headers: Mapping[str, str], body: bytes) -> str:
-    """Return what is wrong with the signatures by this secret, or nothing. A legacy form bears only the second."""
+    """Return the fault of the signatures under this secret, or an empty text. A legacy form has only the second."""
     if headers.get("content-type") != FORM_TYPE:
         subject_id, status = _read_subject(body)
         try:
@@ -89,7 +89,7 @@ def _find_fault(secret: str, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def _read_subject(body: bytes) -> tuple[str, str]:
-    """Return the id and the status that `X-Signature` covers; empty where the body does not say."""
+    """Return the ID and the status that `X-Signature` covers; empty texts if the body lacks them."""
     try:
         content = parse_json(body)
     except Invalid:

@@ -1,4 +1,4 @@
-"""The pages of stage, rendered, with the headers that every one of them bears."""
+"""Rendering of the pages of stage, with the headers of every page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PAGE_HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: Of a letter, shown in a frame: its looks are in the letter itself, and nothing in it may do anything.
-LETTER_HEADERS = {
+#: Headers of an email in a frame: its styles are inline, and nothing else may load or run.
+EMAIL_HEADERS = {
     **PAGE_HEADERS,
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'; sandbox",
@@ -35,22 +35,22 @@ _environment = Environment(
 
 
 def show(template: str, **values: Any) -> Response:
-    """Answer with a page."""
+    """Render a page into a response."""
     return answer_html(render(template, **values), headers=PAGE_HEADERS)
 
 
 def render(template: str, **values: Any) -> str:
-    """Render a page or a part of one."""
+    """Render a page or a part of it."""
     return _environment.get_template(template).render(**values)
 
 
-def format_time(moment: datetime) -> str:
-    """Format a moment of today as a time, and another one with its date; UTC."""
-    moment = moment.astimezone(UTC)
-    is_today = moment.date() == datetime.now(UTC).date()
-    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%-d %b %Y, %H:%M:%S}"
+def format_time(time: datetime) -> str:
+    """Format a time in UTC, with its date unless it is today."""
+    time = time.astimezone(UTC)
+    is_today = time.date() == datetime.now(UTC).date()
+    return f"{time:%H:%M:%S}" if is_today else f"{time:%-d %b %Y, %H:%M:%S}"
 
 
-# It escapes what it is given, so templates mark what it returns as safe.
+# The filter escapes its input, so templates mark its result as safe.
 _environment.filters["json"] = html_of_json
 _environment.filters["time"] = format_time

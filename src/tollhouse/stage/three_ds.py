@@ -1,7 +1,7 @@
 """Complete a challenge without a browser, as a cardholder would.
 
-From wherever the authentication is: open the page, answer the bank through the simulator's control API, and wait for
-the outcome.
+Continue from the present state of the authentication: open the page, complete the challenge through the simulator's
+control API, and wait for the outcome.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
 
 Outcome = Literal["pass", "fail", "cancel", "timeout"]
 
-#: How long the answer may take, and how often the payment is looked at meanwhile.
-PATIENCE_SECONDS = 10.0
-PAUSE_SECONDS = 0.05
+#: Time-out for the outcome, and the interval at which the payment is checked.
+OUTCOME_TIMEOUT_SECONDS = 10.0
+POLL_INTERVAL_SECONDS = 0.05
 CONTROL_TIMEOUT_SECONDS = 8.0
 
-#: A browser like many.
+#: Data of a common browser.
 BROWSER = BrowserData(
     accept_header="text/html,application/xhtml+xml",
     user_agent="Mozilla/5.0 (X11; Linux x86_64) Tollhouse headless cardholder",
@@ -54,13 +54,15 @@ log = structlog.get_logger()
 async def complete_challenge(
     deps: AuthenticationDependencies, transport: Transport, *, merchant_id: int, payment_id: int, result: Outcome
 ) -> Reply:
-    """Take a payment's authentication to its end, and answer with the payment as it then stands.
+    """Complete a payment's authentication, and respond with the payment.
 
-    `transport` leads to the simulator. A payment that is final already is answered as it is. Raises NotFound for an
-    order that is not this merchant's.
+    `transport` connects to the simulator. A finished payment is returned unchanged. Raises NotFound if the merchant has
+    no such payment.
     """
     payment = await _load(deps, merchant_id, payment_id)
-    for pause in growing_pauses(PATIENCE_SECONDS, min_seconds=PAUSE_SECONDS, max_seconds=PAUSE_SECONDS):
+    for pause in growing_pauses(
+        OUTCOME_TIMEOUT_SECONDS, min_seconds=POLL_INTERVAL_SECONDS, max_seconds=POLL_INTERVAL_SECONDS
+    ):
         if payment.status is not Status.PENDING:
             break
         async with deps.database.acquire() as connection:
@@ -68,18 +70,18 @@ async def complete_challenge(
                 connection, merchant_id=merchant_id, transaction_id=payment.transaction_id
             )
         if authentication is not None:
-            await _take_step(deps, transport, authentication, result)
+            await _continue_challenge(deps, transport, authentication, result)
         await asyncio.sleep(pause)
         payment = await _load(deps, merchant_id, payment_id)
-    return await _answer(deps, payment)
+    return await _respond(deps, payment)
 
 
-async def _take_step(
+async def _continue_challenge(
     deps: AuthenticationDependencies, transport: Transport, authentication: Authentication, result: Outcome
 ) -> None:
-    """Do what a cardholder would do next; where there is nothing to do, the next look may find more."""
+    """Do the cardholder's next step, if there is one at present."""
     if authentication.state is AuthenticationState.CHALLENGED:
-        await _answer_bank(transport, authentication, result)
+        await _send_result(transport, authentication, result)
         if result == "timeout":
             await abandon(deps, authentication)
     elif result == "timeout" and not authentication.state.is_decided:
@@ -90,7 +92,7 @@ async def _take_step(
         await load_step(deps, page_key(deps.pages, authentication.series_id))
 
 
-async def _answer_bank(transport: Transport, authentication: Authentication, result: Outcome) -> None:
+async def _send_result(transport: Transport, authentication: Authentication, result: Outcome) -> None:
     path = f"/control/challenges/{authentication.acs_trans_id}"
     body = msgspec.json.encode({"result": result})
     try:
@@ -98,17 +100,17 @@ async def _answer_bank(transport: Transport, authentication: Authentication, res
         await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS, send_before=send_before)
     except (RequestNotSent, NoResponse) as error:
         log.warning("challenge.not_answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
-        raise Unavailable("The simulator did not take the answer.") from error
+        raise Unavailable("The simulator did not accept the result. Try again.") from error
 
 
 async def _load(deps: AuthenticationDependencies, merchant_id: int, payment_id: int) -> Payment:
     async with deps.database.acquire() as connection:
         payment = await select_payment_by_order(connection, merchant_id=merchant_id, payment_id=payment_id)
     if payment is None:
-        raise NotFound("There is no such order.")
+        raise NotFound("Payment not found.")
     return payment
 
 
-async def _answer(deps: AuthenticationDependencies, payment: Payment) -> Reply:
-    """Answer with the payment; one that still waits for its cardholder says where."""
+async def _respond(deps: AuthenticationDependencies, payment: Payment) -> Reply:
+    """Respond with the payment, and with the challenge URL if it still waits for its cardholder."""
     return Reply(200, await show_payment(deps.finish.reader, payment))

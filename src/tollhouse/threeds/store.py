@@ -25,7 +25,7 @@ from tollhouse.threeds.model import (
 )
 
 #: Time in which an attempt should follow a decision before the sweep handles it.
-GRACE_SECONDS = 30.0
+GRACE_TIMEOUT_SECONDS = 30.0
 
 queries = load_queries("tollhouse.threeds")
 
@@ -95,7 +95,7 @@ async def update_answered(
         status_reason=answer.reason,
         eci=answer.eci,
         cavv=answer.cavv,
-        grace_seconds=GRACE_SECONDS,
+        grace_seconds=GRACE_TIMEOUT_SECONDS,
     )
     return _read(row)
 
@@ -112,7 +112,7 @@ async def update_result(
         status_reason=write_reason(result),
         eci=result.eci,
         cavv=result.cavv,
-        grace_seconds=GRACE_SECONDS,
+        grace_seconds=GRACE_TIMEOUT_SECONDS,
     )
     return _read(row)
 
@@ -144,7 +144,7 @@ async def update_abandoned(connection: PlainConnection, authentication: Authenti
         connection,
         **_key(authentication),
         origins=list_origins(AuthenticationState.ABANDONED),
-        grace_seconds=GRACE_SECONDS,
+        grace_seconds=GRACE_TIMEOUT_SECONDS,
     )
     return _read(row)
 

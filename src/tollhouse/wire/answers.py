@@ -70,63 +70,61 @@ class SourceAnswer(ResponseModel):
     number: str = Field(description="First six and last four digits; of twelve the first four.", pattern=MASKED_FORM)
     brand: str = Field(description="`visa`, `mastercard`, `amex` and so on.")
     paymentAccountId: Uuid = Field(
-        description="UUID of the stored card; good for later payments once one was approved."
+        description="The UUID of the stored card; usable for later payments after an approved one."
     )
     expirationMonth: int = Field(description="1 to 12.")
     expirationYear: int = Field(description="Last two digits of the year.")
-    disabled: bool = Field(False, description="Whether the stored card may be paid with no more.")
+    disabled: bool = Field(False, description="Whether the stored card is disabled.")
 
 
 class VatBlock(ResponseModel):
     """The taxes in an amount."""
 
     amount: Amount
-    amountUsd: Amount | None = Field(None, description="The same in US dollars, where a rate is known.")
+    amountUsd: Amount | None = Field(None, description="The amount in US dollars, if a rate is known.")
 
 
 class PaymentBlock(ResponseModel):
     """One transaction."""
 
-    code: str = Field(description="`0` approved or still open; anything else is a decline, see the table of codes.")
-    description: str = Field(description="The code in words.")
+    code: str = Field(description="`0`: approved or pending. Any other code is a failure; see the table of codes.")
+    description: str = Field(description="The text of the code.")
     action: Literal["charge", "credit", "chargeback", "redirect"] = Field(
-        description="The family of its mode; `redirect`: send the cardholder to `url`."
+        description="The group of the mode; `redirect`: send the cardholder to `url`."
     )
-    url: WebUrl | None = Field(None, description="Where to send the cardholder; only with action `redirect`.")
-    mode: PaymentMode = Field(
-        description="What the transaction does; `settle` captures an authorization, `refund` gives money back."
-    )
+    url: WebUrl | None = Field(None, description="The URL to send the cardholder to; only with action `redirect`.")
+    mode: PaymentMode = Field(description="The kind of the transaction; `settle` is a capture, `refund` a refund.")
     status: PaymentStatus = Field(
-        description="`pending` until the callback tells more; all others are final. A charge-back has that of its mode."
+        description="`pending` until the callback; all others are final. A chargeback has the status of its mode."
     )
     codeCategory: int | None = Field(None, description="1 never retry, 2 retry later, 3 fix the data, 4 other.")
     amount: Amount
     excessAmount: Amount | None = Field(
         None,
-        description="Of a charge-back: how much of it is beyond what was left of the payment, where that is not all 0.",
+        description="Of a chargeback: the part that exceeds the remaining amount of the payment, if above 0.",
     )
     currency: CurrencyCode = Field(description="ISO 4217.")
     amountUsd: Amount | None = Field(
         None,
-        description="The amount in US dollars, by the rate at the purchase's beginning, where one is known.",
+        description="The amount in US dollars, by the rate at the beginning of the payment, if one is known.",
     )
-    orderId: str = Field(description="Names the purchase.")
-    transactionId: str = Field(description="Names this operation on it; never changes.")
+    orderId: str = Field(description="The ID of the payment.")
+    transactionId: str = Field(description="The ID of this transaction; it never changes.")
     parentTransactionId: str | None = Field(
-        None, description="The transaction that was settled, refunded, voided or charged back."
+        None, description="The transaction that was captured, refunded, voided or charged back."
     )
-    descriptor: str = Field(description="What stands on the cardholder's statement.")
+    descriptor: str = Field(description="The text on the cardholder's statement.")
     apiPaymentSource: str = Field(description="The `paymentSource.type` of the request.")
     source: SourceAnswer = Field(description="The card.")
-    timestamp: Moment = Field(description="When the status became what it is.")
-    vat: VatBlock | None = Field(None, description="The taxes in the amount, where its prices tell of any.")
+    timestamp: Moment = Field(description="The time of the last change of the status.")
+    vat: VatBlock | None = Field(None, description="The taxes in the amount, if its prices have any.")
 
 
 class ConsumerBlock(ResponseModel):
     """The consumer of a payment."""
 
-    id: str = Field(description="The gateway's id; good as a source of later payments.")
-    externalId: str | None = Field(None, description="Your own id, as sent.")
+    id: str = Field(description="The gateway's ID; usable as a source of later payments.")
+    externalId: str | None = Field(None, description="Your own ID, as sent.")
     email: str | None = None
     firstName: str | None = None
     lastName: str | None = None
@@ -137,7 +135,7 @@ class ConsumerBlock(ResponseModel):
     city: str | None = None
     address: str | None = None
     zip: str | None = None
-    blocked: bool = Field(False, description="Whether the payment was refused because the consumer is blacklisted.")
+    blocked: bool = Field(False, description="Whether the payment was blocked because the consumer is blacklisted.")
 
 
 class SubscriptionBlock(ResponseModel):
@@ -145,13 +143,13 @@ class SubscriptionBlock(ResponseModel):
 
     id: str
     status: str = Field(description="`active`, `trial`, `past_due`, `canceled` or `expired`.")
-    cycle: int = Field(description="Successful renewals, 0 at the sign-up.")
+    cycle: int = Field(description="The number of successful renewals, 0 at the sign-up.")
     renewalDate: DateTime | None = Field(None, description="UTC, `YYYY-MM-DD hh:mm:ss`.")
-    cancelDate: str | None = Field(None, description="UTC; the subscription ends then.")
+    cancelDate: str | None = Field(None, description="The time when the subscription ends, in UTC.")
     skuName: str | None = None
     siteId: str | None = None
     consumerId: str | None = None
-    eventTime: str | None = Field(None, description="UTC; in events about a subscription: when it happened.")
+    eventTime: str | None = Field(None, description="In events about a subscription: the time of the event, in UTC.")
     timezone: str | None = Field(None, description="Of `eventTime`: always `+00:00`.")
 
 
@@ -161,10 +159,10 @@ class PaymentAnswer(ResponseModel):
     payment: PaymentBlock
     consumer: ConsumerBlock
     subscription: SubscriptionBlock | None = Field(
-        None, description="From the first approval of a schedule that has later charges."
+        None, description="The subscription, from the first approval of a schedule with later charges."
     )
     subscriptions: list[SubscriptionBlock] | None = Field(
-        None, description="All of them, when a bundle starts several; `subscription` is the first."
+        None, description="All subscriptions, if a bundle starts several; `subscription` is the first."
     )
     metadata: Metadata = Field(description="As sent.")
 
@@ -172,7 +170,7 @@ class PaymentAnswer(ResponseModel):
 class PaymentEvent(PaymentAnswer):
     """The body of an IPN about a transaction."""
 
-    timestamp: Timestamp = Field(description="When the status became final.")
+    timestamp: Timestamp = Field(description="The time when the payment was finished.")
 
 
 class CancelBlock(ResponseModel):
@@ -183,14 +181,14 @@ class CancelBlock(ResponseModel):
     action: Literal["cancel"] = "cancel"
     mode: Literal["cancel"] = "cancel"
     status: Literal["canceled", "delayed", "recovered"] = Field(
-        description="`canceled`: it has ended; `delayed`: it will end at its `cancelDate`; `recovered`: it goes on."
+        description="`canceled`: it has ended; `delayed`: it will end at its `cancelDate`; `recovered`: it continues."
     )
-    reason: str | None = Field(None, description="Who ended it and why; for a declined renewal with its code.")
+    reason: str | None = Field(None, description="The reason of the end; for a declined renewal, with its code.")
     amount: Amount = Field(Decimal(0), description="Always 0.")
     currency: CurrencyCode = Field(description="ISO 4217.")
-    orderId: str = Field(description="The last order of the subscription that was paid.")
-    transactionId: str = Field(description="Of its own: no payment has it.")
-    timestamp: Moment = Field(description="When it happened.")
+    orderId: str = Field(description="The last paid order of the subscription.")
+    transactionId: str = Field(description="An ID of the event's own, which no payment has.")
+    timestamp: Moment = Field(description="The time of the event.")
 
 
 class SubscriptionEvent(ResponseModel):
@@ -199,39 +197,39 @@ class SubscriptionEvent(ResponseModel):
     payment: CancelBlock
     subscription: SubscriptionBlock
     consumer: ConsumerBlock
-    metadata: Metadata = Field(description="Of the first payment.")
-    timestamp: Timestamp = Field(description="When it happened.")
+    metadata: Metadata = Field(description="The ID of the first payment.")
+    timestamp: Timestamp = Field(description="The time of the event.")
 
 
 class CardEvent(ResponseModel):
     """The body of an IPN about the card of a subscription, without a payment. Sites enable it with `extraEvents`."""
 
-    event: Literal["subscription.card_expiring"] = Field(description="What happened.")
+    event: Literal["subscription.card_expiring"] = Field(description="The kind of the event.")
     subscription: SubscriptionBlock
     consumer: ConsumerBlock
-    metadata: Metadata = Field(description="Of the first payment.")
-    timestamp: Timestamp = Field(description="When it happened.")
+    metadata: Metadata = Field(description="The ID of the first payment.")
+    timestamp: Timestamp = Field(description="The time of the event.")
 
 
 class TokenAnswer(ResponseModel):
     """A token for one payment."""
 
-    token: Uuid = Field(description="UUID; good for one payment.")
-    expireAt: int = Field(description="Unix seconds; 15 minutes from now.")
+    token: Uuid = Field(description="A UUID, valid for one payment.")
+    expireAt: int = Field(description="The time of expiry in Unix seconds, after 15 minutes.")
 
 
 class PaymentPageAnswer(ResponseModel):
     """A page on which one payment is made."""
 
-    url: WebUrl = Field(description="Where to send the customer's browser.")
+    url: WebUrl = Field(description="The URL to send the consumer's browser to.")
     code: int = Field(description="Always 0.")
 
 
 class RepaidLinkAnswer(ResponseModel):
     """The page on which a consumer repays a chargeback."""
 
-    url: str = Field(description="The page; empty when it was repaid.")
-    code: int = Field(description="0; 1 when it was repaid.")
+    url: str = Field(description="The page; empty if it is repaid.")
+    code: int = Field(description="0, or 1 if it is repaid.")
 
 
 class ProblemAnswer(ResponseModel):
@@ -240,22 +238,22 @@ class ProblemAnswer(ResponseModel):
     `errors` names every faulty field by its path, and is `{}` if no field is faulty.
     """
 
-    message: str = Field(description="What is wrong, in a sentence.")
-    errors: dict[str, list[str]] = Field(description="Every faulty field by its path in the request.")
+    message: str = Field(description="What happened and what to do, as a sentence.")
+    errors: dict[str, list[str]] = Field(description="Every invalid field by its path in the request.")
 
 
 class FeedMeta(ResponseModel):
     """The position of the next page."""
 
-    limit: int = Field(description="As asked for.")
-    cursor: str | None = Field(None, description="Ask with this for the next page; not there on the last one.")
+    limit: int = Field(description="As requested.")
+    cursor: str | None = Field(None, description="The cursor of the next page; absent on the last one.")
 
 
 class FeedAnswer(ResponseModel):
     """Transactions, newest first."""
 
     data: list[PaymentEvent] = Field(
-        description="May be shorter than `limit`, or empty, before the last page: a page looks at 10,000 transactions."
+        description="May be shorter than `limit`, or empty, before the last page: a page searches 10,000 transactions."
     )
     meta: FeedMeta
 
@@ -265,8 +263,8 @@ class TimelineEntry(ResponseModel):
 
     at: Instant = Field(description="ISO 8601, UTC, to the millisecond.")
     kind: Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
-    text: str = Field(description="What happened, in a sentence for people; it may change.")
-    facts: dict[str, str] = Field(description="What it is about, by name.")
+    text: str = Field(description="The event as a sentence for people; the text may change.")
+    facts: dict[str, str] = Field(description="The details by name.")
 
 
 class TimelineAnswer(ResponseModel):
@@ -274,7 +272,7 @@ class TimelineAnswer(ResponseModel):
 
     orderId: str
     transactionId: str
-    data: list[TimelineEntry] = Field(description="In the order in which it happened.")
+    data: list[TimelineEntry] = Field(description="In chronological order.")
 
 
 class MethodAnswer(ResponseModel):
@@ -287,35 +285,35 @@ class LegacyAnswer(ResponseModel):
     """The requested consumer or payment methods."""
 
     result: Literal["OK"] = "OK"
-    ustas: str | None = Field(None, description="The gateway's id of the consumer, `consumer.id` elsewhere.")
-    short_payment_methods: dict[str, MethodAnswer] | None = Field(None, description="By their names: `cc` is cards.")
+    ustas: str | None = Field(None, description="The gateway's ID of the consumer, `consumer.id` elsewhere.")
+    short_payment_methods: dict[str, MethodAnswer] | None = Field(None, description="By name: `cc` is cards.")
 
 
 class LegacyProblemAnswer(ResponseModel):
     """The reason for rejecting a request, for clients that read `result` and for those that read the other fields."""
 
     result: Literal["NOK"] = "NOK"
-    response_text: str = Field(description="What is wrong, in a sentence.")
+    response_text: str = Field(description="What happened and what to do, as a sentence.")
     message: str = Field(description="The same.")
-    errors: dict[str, list[str]] = Field(description="Every faulty field by its name.")
+    errors: dict[str, list[str]] = Field(description="Every invalid field by its name.")
 
 
 class ChannelsAnswer(ResponseModel):
     """The channels to a phone."""
 
-    channels: list[str] = Field(description="`sms`, `call`, `whatsapp`: what this gateway is set up for.")
+    channels: list[str] = Field(description="`sms`, `call`, `whatsapp`: the channels that this gateway has.")
 
 
 class CodeSentAnswer(ResponseModel):
     """The confirmation that a code was sent."""
 
-    channel: str = Field(description="How it was sent.")
-    expireAt: int = Field(description="Unix seconds; 10 minutes from now.")
-    triesLeft: int = Field(description="How often it may be tried.")
+    channel: str = Field(description="The channel.")
+    expireAt: int = Field(description="The time of expiry in Unix seconds, after 10 minutes.")
+    triesLeft: int = Field(description="The number of attempts allowed.")
 
 
 class CodeCheckedAnswer(ResponseModel):
     """Whether a code was right."""
 
-    verified: bool = Field(description="True once, for the code that was sent last.")
-    triesLeft: int = Field(description="How often another one may be tried; 0: have a new one sent.")
+    verified: bool = Field(description="True once, for the last code sent.")
+    triesLeft: int = Field(description="The number of attempts left; 0: send a new code.")

@@ -9,38 +9,38 @@ from pydantic import Field, RootModel
 from tollhouse.wire.answers import MASKED_FORM, Amount, CurrencyCode, DateTime, ResponseModel, Timestamp, Uuid
 
 WHEN = "UTC, `YYYY-MM-DD hh:mm:ss`."
-OWN = "Kept for you as sent."
+OWN = "Stored as sent."
 
 
 class SiteAnswer(ResponseModel):
     """A site."""
 
-    id: str = Field(description="Names the site in payments: `sku.siteId`.")
+    id: str = Field(description="The site's ID in payments: `sku.siteId`.")
     name: str = Field(description="Its host name.")
-    externalId: str = Field(description="Your own id; empty where you gave none.")
-    ipnUrl: str = Field(description="Where callbacks go when a payment names no address.")
-    redirectUrl: str = Field(description="Where cardholders go when a payment names no address.")
+    externalId: str = Field(description="Your own ID, or empty.")
+    ipnUrl: str = Field(description="The URL of callbacks, unless the payment has one.")
+    redirectUrl: str = Field(description="The URL to which cardholders return, unless the payment has one.")
     createdAt: DateTime = Field(description=WHEN)
     updatedAt: DateTime = Field(description=WHEN)
-    status: bool = Field(description="Whether it sells.")
-    corsEnabled: bool = Field(description="Whether browsers may tokenize from its pages.")
+    status: bool = Field(description="Whether it accepts payments.")
+    corsEnabled: bool = Field(description="Whether scripts of its pages may tokenize.")
     autoRedirect: bool
-    descriptor: str = Field(description="What stands on the cardholder's statement; empty for the name.")
-    delayedCapture: bool = Field(description="Whether a single price that is due later is authorized now.")
+    descriptor: str = Field(description="The text on the cardholder's statement; empty for the name.")
+    delayedCapture: bool = Field(description="Whether a single price due later is authorized now.")
     guardsDoubleClicks: bool = Field(
-        description="Whether the second of two equal payments gets the first one's answer."
+        description="Whether the second of two equal payments gets the first one's response."
     )
-    proceedWithout3ds: bool = Field(description="Whether a payment goes on when nobody could authenticate it.")
+    proceedWithout3ds: bool = Field(description="Whether a payment continues if authentication could not be performed.")
     threeDs: Literal["when_asked", "always"] = Field(description="When cardholders are authenticated.")
     ipnFormat: Literal["json", "legacy", "both", "plugin", "none"] = Field(description="The form of its callbacks.")
     subscriptionEvents: bool = Field(
-        description="Whether what happens to its subscriptions without a payment is posted."
+        description="Whether callbacks are sent for events of subscriptions without a payment."
     )
     extraEvents: list[Literal["subscription.card_expiring", "dispute.won"]] = Field(
-        description="Events that are posted because you asked for them."
+        description="Optional events that are sent."
     )
     trackingCode: str | None = Field(None, description=OWN)
-    rebillRetryPolicy: str | None = Field(None, description="When failed renewals are tried again, as you sent it.")
+    rebillRetryPolicy: str | None = Field(None, description="The days of retries after a failed renewal, as sent.")
     memberExpirationDatePadding: str | None = Field(None, description=OWN)
     declineUrl: str | None = Field(None, description=OWN)
     bgBodyColor: str | None = Field(None, description=OWN)
@@ -60,11 +60,11 @@ class PriceAnswer(ResponseModel):
 
     amount: Amount
     currency: CurrencyCode = Field(description="ISO 4217.")
-    offset: str = Field(description="When, counted from the charge before: `0d`, `30d`, `1m`.")
-    repeat: bool | int = Field(description="Without end, or so many charges in all.")
-    title: str | None = Field(None, description="What the charge is for.")
-    beforeTaxes: Amount | None = Field(None, description="The amount without its taxes, where they are known.")
-    taxes: Amount | None = Field(None, description="What of the amount is tax.")
+    offset: str = Field(description="The time since the previous charge: `0d`, `30d`, `1m`.")
+    repeat: bool | int = Field(description="Whether it repeats: without end, or this number of times.")
+    title: str | None = Field(None, description="The purpose of the charge.")
+    beforeTaxes: Amount | None = Field(None, description="The amount without its taxes, if they are known.")
+    taxes: Amount | None = Field(None, description="The part of the amount that is tax.")
     taxRate: Amount | None = Field(None, description="A fraction: 0.2 for 20 %.")
     taxName: str | None = None
 
@@ -72,14 +72,14 @@ class PriceAnswer(ResponseModel):
 class SkuAnswer(ResponseModel):
     """A SKU. `price` is a number for one-time products and a list of charges for subscriptions."""
 
-    name: str = Field(description="Names the product in payments: `sku.name`.")
+    name: str = Field(description="The SKU's name in payments: `sku.name`.")
     siteId: str
-    externalId: str = Field(description="Your own id; empty where you gave none.")
+    externalId: str = Field(description="Your own ID, or empty.")
     title: str
     type: Literal["one-time", "subscription"]
-    price: Amount | list[PriceAnswer] = Field(description="What it costs; 0 for a product without a price of its own.")
-    currency: CurrencyCode | None = Field(None, description="ISO 4217; absent where there is no price.")
-    showOnPaymentPage: bool = Field(description="Whether payment pages may offer it.")
+    price: Amount | list[PriceAnswer] = Field(description="Its price; 0 for a SKU without a price.")
+    currency: CurrencyCode | None = Field(None, description="ISO 4217; absent without a price.")
+    showOnPaymentPage: bool = Field(description="Whether payment pages can offer it.")
     createdAt: DateTime = Field(description=WHEN)
     updatedAt: DateTime = Field(description=WHEN)
 
@@ -87,8 +87,8 @@ class SkuAnswer(ResponseModel):
 class ConsumerAnswer(ResponseModel):
     """A consumer."""
 
-    id: str = Field(description="The gateway's id; good as a source of payments once one was approved.")
-    externalId: str | None = Field(None, description="Your own id.")
+    id: str = Field(description="The gateway's ID; usable as a source after an approved payment.")
+    externalId: str | None = Field(None, description="Your own ID.")
     username: str | None = None
     email: str | None = None
     firstName: str | None = None
@@ -103,7 +103,7 @@ class ConsumerAnswer(ResponseModel):
     groupId: Literal["1", "2", "3", "4", "5"] = Field(
         description="1 whitelist, 2 blacklist, 3 junior, 4 senior, 5 expert."
     )
-    blocked: bool = Field(description="Whether payments are refused: group 2.")
+    blocked: bool = Field(description="Whether payments are blocked: group 2.")
     createdAt: Timestamp
     updatedAt: Timestamp
 
@@ -117,7 +117,7 @@ class AccountAnswer(ResponseModel):
     brand: str
     expirationMonth: int = Field(description="1 to 12.")
     expirationYear: int = Field(description="Last two digits of the year.")
-    disabled: bool = Field(description="Whether it may be paid with no more.")
+    disabled: bool = Field(description="Whether it is disabled.")
 
 
 class AccountListAnswer(RootModel[list[AccountAnswer]]):
@@ -127,33 +127,33 @@ class AccountListAnswer(RootModel[list[AccountAnswer]]):
 class ChargeAnswer(ResponseModel):
     """One future charge."""
 
-    period: int = Field(description="Counts the charges after the sign-up from 1.")
-    date: DateTime = Field(description="When it falls due: UTC, `YYYY-MM-DD hh:mm:ss`.")
-    amount: Amount = Field(description="All prices that fall due together; of 0 nothing is charged.")
+    period: int = Field(description="The number of the charge after the sign-up, from 1.")
+    date: DateTime = Field(description="The due time: UTC, `YYYY-MM-DD hh:mm:ss`.")
+    amount: Amount = Field(description="The sum of all prices due together; 0 is not charged.")
     currency: CurrencyCode = Field(description="ISO 4217.")
-    coversUntil: DateTime = Field(description="Until when it pays: mostly when the next one falls due.")
+    coversUntil: DateTime = Field(description="The end of the paid period, mostly the next due time.")
     nextTry: DateTime | None = Field(
-        None, description="When it is tried next, where that is later than its date: it failed, or was missed."
+        None, description="The time of the next attempt, if later than the due time: a charge failed or was missed."
     )
     waitsFor: str | None = Field(
         None,
-        description="`paymentAccount`: it is not tried before a new card comes. `merchant`: your account is disabled.",
+        description="`paymentAccount`: no attempt until the card is replaced. `merchant`: your account is disabled.",
     )
     waitsUntil: DateTime | None = Field(
-        None, description="When the subscription expires, unless a new card comes before."
+        None, description="The time when the subscription expires, unless its card is replaced before."
     )
 
 
 class UpcomingAnswer(ResponseModel):
     """The future charges of a subscription, if nothing changes."""
 
-    data: list[ChargeAnswer] = Field(description="Oldest first; empty for a subscription that is over or ends before.")
+    data: list[ChargeAnswer] = Field(description="Oldest first; empty if the subscription has ended or ends before.")
 
 
 class PreviewAnswer(ResponseModel):
     """The charges of a sign-up."""
 
-    at: DateTime = Field(description="When it would be: UTC, `YYYY-MM-DD hh:mm:ss`.")
-    amount: Amount = Field(description="What would be charged at once; 0 begins with a trial.")
+    at: DateTime = Field(description="The time of the sign-up: UTC, `YYYY-MM-DD hh:mm:ss`.")
+    amount: Amount = Field(description="The amount charged at once; 0 starts a trial.")
     currency: CurrencyCode = Field(description="ISO 4217.")
-    data: list[ChargeAnswer] = Field(description="What would follow, oldest first; empty where nothing would.")
+    data: list[ChargeAnswer] = Field(description="The later charges, oldest first.")

@@ -25,17 +25,19 @@ AmountOrNull = Annotated[
     ),
 ]
 NOW = "Your time: ISO 8601, UTC, to the millisecond."
-AHEAD = "How far it is ahead of the real one: ISO 8601, to the nearest second."
+AHEAD = "The distance from the real time: ISO 8601, to the nearest second."
 
 
 class FaultAnswer(ResponseModel):
     """A pending fault."""
 
-    fault: FaultName = Field(description="What will happen.")
-    calls: int = Field(description="To how many messages.")
-    seconds: Annotated[Any, WithJsonSchema({"type": "number"})] = Field(None, description="How late; with `latency`.")
-    card: str | None = Field(None, description="Only to messages about this card.", pattern=MASKED_FORM)
-    amount: Amount | None = Field(None, description="Only to messages of this amount.")
+    fault: FaultName = Field(description="The fault.")
+    calls: int = Field(description="The number of messages.")
+    seconds: Annotated[Any, WithJsonSchema({"type": "number"})] = Field(
+        None, description="The delay in seconds, with `latency`."
+    )
+    card: str | None = Field(None, description="Only messages with this card.", pattern=MASKED_FORM)
+    amount: Amount | None = Field(None, description="Only messages of this amount.")
     currency: CurrencyCode | None = None
 
 
@@ -50,8 +52,8 @@ class JournalEntry(ResponseModel):
 
     reference: str = Field(description="The acquirer's reference.")
     kind: str = Field(description="`auth`, `sale`, `capture`, `void`, `credit`, ...")
-    originalReference: TextOrNull = Field(description="The authorization that it belongs to.")
-    number: TextOrNull = Field(description="The card as it may be shown.")
+    originalReference: TextOrNull = Field(description="The authorization to which it belongs.")
+    number: TextOrNull = Field(description="The masked card number.")
     card: TextOrNull = Field(description="The name of a published test card.")
     amount: AmountOrNull = Field(description="In minor units.")
     approved: bool
@@ -64,8 +66,8 @@ class JournalEntry(ResponseModel):
     releasedMinor: NumberOrNull
     creditedMinor: NumberOrNull
     cavv: TextOrNull
-    deliveries: int = Field(description="How often it arrived.")
-    receivedAt: str = Field(description="In real time.")
+    deliveries: int = Field(description="The number of times it arrived.")
+    receivedAt: str = Field(description="The real time.")
     reversedAt: TextOrNull
     voidedAt: TextOrNull
 
@@ -81,16 +83,16 @@ class ClockAnswer(ResponseModel):
 
     now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
     ahead: Span = Field(description=AHEAD, examples=["P30D"])
-    advanced: Span = Field(description="How much later it is than before this call.", examples=["P30D"])
-    steps: int = Field(description="At how many instants it stopped, because something fell due or it was there.")
+    advanced: Span = Field(description="The time by which this call advanced the clock.", examples=["P30D"])
+    steps: int = Field(description="The number of times at which the clock stopped.")
 
 
 class DueAnswer(ResponseModel):
     """The next due item of one kind."""
 
     kind: Literal["authorization", "challenge", "card", "subscription", "dispute", "callback"] = Field(
-        description="An authorization is captured or released, a challenge runs out, the card of a subscription is"
-        " looked at, a subscription is renewed or ends, an issuer charges back, a callback is tried again."
+        description="The capture or release of an authorization, the expiry of a challenge, the check of a "
+        "subscription's card, a renewal or the end of a subscription, a dispute, or the retry of a callback."
     )
     at: Instant = Field(description="In your time: ISO 8601, UTC, to the millisecond.")
 
@@ -100,7 +102,7 @@ class OutlookAnswer(ResponseModel):
 
     now: Instant = Field(description=NOW, examples=["2027-01-31T12:00:00.000Z"])
     ahead: Span = Field(description=AHEAD, examples=["P30D"])
-    next: list[DueAnswer] = Field(description="What falls due next of each kind, the earliest first.")
+    next: list[DueAnswer] = Field(description="The next due time of each kind, earliest first.")
 
 
 class TestPaymentDataAnswer(ResponseModel):
@@ -108,13 +110,13 @@ class TestPaymentDataAnswer(ResponseModel):
 
     id: int
     type: str = Field(description="The brand, or `sepa`.")
-    number: str = Field(description="In clear: it buys nothing but in stage. For `sepa` an IBAN.")
-    balance: Annotated[Decimal, WithJsonSchema({"type": "number"})] = Field(description="What is left on it.")
+    number: str = Field(description="The number, which works in stage only. For `sepa` an IBAN.")
+    balance: Annotated[Decimal, WithJsonSchema({"type": "number"})] = Field(description="The balance.")
     currency: CurrencyCode = Field(description="ISO 4217. Charges in any other decline 5057.")
-    allowedIps: list[str] = Field(description="Addresses of consumers that may pay with it; all when it is empty.")
-    emulate3ds: bool = Field(description="Whether every payment by its holder is challenged; the code is 123456.")
-    blocked: bool = Field(description="Whether charges decline 5062.")
-    expired: bool = Field(description="Whether charges decline 5054, whatever date they give.")
+    allowedIps: list[str] = Field(description="IP addresses of consumers that may pay with it; empty for all.")
+    emulate3ds: bool = Field(description="Whether every payment by the cardholder is challenged; the code is 123456.")
+    blocked: bool = Field(description="Whether charges are declined with 5062.")
+    expired: bool = Field(description="Whether charges are declined with 5054, whatever their expiry date.")
     comment: str | None = Field(None, description="As sent.")
     transactions: int = Field(description="How many charges were approved.")
     createdAt: DateTime = Field(description="UTC, `YYYY-MM-DD hh:mm:ss`.")

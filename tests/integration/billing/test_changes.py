@@ -407,7 +407,7 @@ async def test_a_card_of_another_consumer_is_rejected(billing: Billing) -> None:
     theirs = paid.payment["source"]["paymentAccountId"]
     with pytest.raises(Invalid) as refused:
         await give_card(billing, subscription_id, kind="paymentAccountId", account_id=theirs, card=None, code=None)
-    assert faults_in(refused.value) == {"source": ["is a card of another consumer than the subscription's"]}
+    assert faults_in(refused.value) == {"source": ["belongs to another consumer than the subscription"]}
     await end(billing, subscription_id)
     with pytest.raises(Invalid, match="canceled"):
         await give_card(billing, subscription_id)

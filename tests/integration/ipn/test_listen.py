@@ -142,7 +142,7 @@ async def test_taken_port_is_an_error(tmp_path: Path) -> None:
 )
 async def test_an_address_that_is_none_is_told_at_once(tmp_path: Path, forward_to: str) -> None:
     """A malformed address ends the command with a message before any callback is lost."""
-    with pytest.raises(ForwardImpossible, match="--forward-to has to be a URL"):
+    with pytest.raises(ForwardImpossible, match="--forward-to must be a URL"):
         await listen(forward_to=forward_to, port=0, data_directory=tmp_path)
 
 

@@ -95,7 +95,7 @@ async def test_a_refusal_is_told() -> None:
 @pytest.mark.parametrize("url", ["notaurl", "ftp://127.0.0.1/", "http://"])
 async def test_a_url_that_is_none_is_a_sentence(url: str) -> None:
     """For a malformed URL the message says so."""
-    with pytest.raises(SampleNotSent, match="--to has to be a URL"):
+    with pytest.raises(SampleNotSent, match="--to must be a URL"):
         await trigger(["sale"], url=url, secret=SECRET)
 
 
@@ -104,5 +104,5 @@ async def test_a_listener_that_is_not_there_is_a_sentence() -> None:
     async with open_endpoint() as endpoint:
         pass
     arguments: dict[str, Any] = {"url": endpoint.url, "secret": SECRET}
-    with pytest.raises(SampleNotSent, match="is your listener running"):
+    with pytest.raises(SampleNotSent, match="Start your listener"):
         await trigger(["sale"], **arguments)

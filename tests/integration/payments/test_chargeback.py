@@ -78,7 +78,7 @@ async def test_part_of_a_capture_is_charged_back(shop: Shop) -> None:
     beyond = (await shop.charge_back(paid.transaction_id, "10.01")).payment
     assert (beyond["amount"], beyond["excessAmount"]) == (Decimal("10.01"), Decimal("10.01"))
     assert await faults_of(shop.credit(taken.transaction_id)) == {
-        "transaction": ["is a charge-back; name the payment that it took back"]
+        "transaction": ["is a chargeback; send the transaction ID of its payment"]
     }
     assert await contradictions(shop) == []
     assert (await verify_ledger(shop.parts.database)).violations == ()

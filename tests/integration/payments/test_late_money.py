@@ -102,7 +102,7 @@ async def test_an_approval_after_1040_is_reversed(shop: Shop, logs: list[Any]) -
     assert (stored.status, stored.code, stored.attempt.state) == ("fail", "1040", "declined")
     texts = await read_texts(shop.parts.database, settled.transaction_id)
     too_late = texts.index("The acquirer approved too late. The outcome stays, and the approval is reversed")
-    assert texts.index("It is settled: fail") < too_late
+    assert texts.index("It is finished: fail") < too_late
     assert texts.index("Acquirer scripted confirmed that nothing is left under the reference") > too_late
     assert count_alerts(logs) == 1
 

@@ -67,7 +67,7 @@ async def test_a_partial_capture_is_the_only_one(shop: Shop) -> None:
     paid = await shop.authorize()
     captured = await shop.capture(paid.transaction_id, "5.00")
     assert (captured.outcome, captured.payment["amount"]) == (("success", "0"), 5)
-    assert await faults_of(shop.capture(paid.transaction_id)) == {"transaction": ["was captured already"]}
+    assert await faults_of(shop.capture(paid.transaction_id)) == {"transaction": ["is already captured"]}
     assert (await shop.credit(captured.transaction_id)).payment["amount"] == 5
 
 
@@ -94,7 +94,7 @@ async def test_refunds_never_exceed_the_amount_left(shop: Shop) -> None:
     }
     assert (await shop.credit(paid.transaction_id)).payment["amount"] == Decimal("4.49")
     assert await faults_of(shop.credit(paid.transaction_id)) == {
-        "amount": ["is more than is left to credit, which is nothing"]
+        "amount": ["exceeds the amount left to refund, which is 0"]
     }
     assert await shop.value(CREDITED) == 1999
 
@@ -118,10 +118,10 @@ async def test_a_void_releases_an_authorization(shop: Shop) -> None:
         Decimal("19.99"),
     )
     for again in (shop.capture(paid.transaction_id), shop.void(paid.transaction_id)):
-        assert await faults_of(again) == {"transaction": ["was voided already"]}
+        assert await faults_of(again) == {"transaction": ["is already voided"]}
     assert "transaction" in await faults_of(shop.credit(paid.transaction_id))
     assert await faults_of(shop.void(voided.transaction_id)) == {
-        "transaction": ["is a void; name the payment that it undid"]
+        "transaction": ["is a void; send the transaction ID of its payment"]
     }
 
 
@@ -145,7 +145,7 @@ async def test_a_verification_allows_no_operation(shop: Shop) -> None:
     assert await shop.value("select count(*) from account") == 1
     assert await shop.value("select count(*) from authorization_hold") == 0
     for work in (shop.capture(paid.transaction_id), shop.void(paid.transaction_id), shop.credit(paid.transaction_id)):
-        assert await faults_of(work) == {"transaction": ["only verified the card; it holds no money"]}
+        assert await faults_of(work) == {"transaction": ["is a verification without an amount"]}
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ async def test_invalid_amounts_are_rejected(shop: Shop, amount: str, fault: str)
 async def test_operations_need_a_suitable_payment(shop: Shop) -> None:
     """A sale is not captured, a failed payment is not refunded, and another merchant's is not found."""
     sale = await shop.pay()
-    assert await faults_of(shop.capture(sale.transaction_id)) == {"transaction": ["was captured already"]}
+    assert await faults_of(shop.capture(sale.transaction_id)) == {"transaction": ["is already captured"]}
     shop.acquirer.plan(Plan(Declined("05")))
     failed = await shop.pay(metadata='{"n": 2}')
     for work in (shop.credit(failed.transaction_id), shop.void(failed.transaction_id)):
-        assert await faults_of(work) == {"transaction": ["is a payment that failed"]}
+        assert await faults_of(work) == {"transaction": ["is a failed payment"]}
     for work in (shop.void(sale.transaction_id, merchant_id=OTHER_MERCHANT), shop.void(1)):
         with pytest.raises(NotFound):
             await work

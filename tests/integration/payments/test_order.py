@@ -225,7 +225,7 @@ async def test_only_the_gateways_ids_name_a_source(shop: Shop, name: str) -> Non
     """A merchant's own consumer ID is not a payment source."""
     await stored_card(shop)
     assert await faults_of(shop, source_consumer_id=name) == {
-        "consumer of the source": ["is no consumer id of the gateway"]
+        "consumer of the source": ["is not a consumer ID of the gateway"]
     }
 
 

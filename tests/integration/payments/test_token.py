@@ -17,7 +17,7 @@ from tollhouse.payments.idempotency import recall_claim
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.tokens import select_token
 
-USED = "was used already; tokenize the card again"
+USED = "is already used; tokenize the card again"
 EXPIRED = "has expired; tokenize the card again"
 UNKNOWN = "is unknown; tokenize the card again"
 

@@ -15,7 +15,7 @@ from tollhouse.idempotency.running import Running
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import InternalError, RequestInProgress, Unavailable
 from tollhouse.merchants.clock import select_clock
-from tollhouse.stage.advance import Clockwork, advance, look_ahead
+from tollhouse.stage.advance import ClockDependencies, advance, get_next_due
 from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment
 from tollhouse.storage.database import Database
 
@@ -84,10 +84,10 @@ async def start(database: Database) -> datetime:
         return (await select_clock(connection, MERCHANT)).time
 
 
-def build(database: Database, *chores: Chores, **bounds: Any) -> Clockwork:
+def build(database: Database, *chores: Chores, **bounds: Any) -> ClockDependencies:
     """Put together what moves the clock."""
-    fallers = [each.as_faller(f"chore {n}") for n, each in enumerate(chores)]
-    return Clockwork(database, DatabaseClock(), Running(), fallers, wake=lambda: None, **bounds)
+    tasks = [each.as_faller(f"chore {n}") for n, each in enumerate(chores)]
+    return ClockDependencies(database, DatabaseClock(), Running(), tasks, wake=lambda: None, **bounds)
 
 
 def by(days: float) -> Any:
@@ -115,7 +115,7 @@ async def test_what_is_not_yet_due_is_left(database: Database, start: datetime) 
     clockwork = build(database, rent)
     await advance(clockwork, MERCHANT, by(4))
     assert (rent.done, rent.runs) == ([], 0)
-    assert (await look_ahead(clockwork, MERCHANT)).next == (("chore 0", start + 5 * DAY),)
+    assert (await get_next_due(clockwork, MERCHANT)).next == (("chore 0", start + 5 * DAY),)
 
 
 async def test_what_was_due_before_comes_first(database: Database, start: datetime) -> None:
@@ -145,7 +145,7 @@ async def test_a_run_that_lasts_holds_nobody_up(database: Database, start: datet
         return await rent.run()
 
     faller = replace(rent.as_faller("rent"), run=hang_first)
-    clockwork = replace(build(database), fallers=[faller])
+    clockwork = replace(build(database), tasks=[faller])
     await asyncio.wait_for(advance(clockwork, MERCHANT, by(2)), timeout=10)
     assert len(rent.done) == 1
     hanging.set()
@@ -168,7 +168,7 @@ async def test_endpoints_that_fail_hold_no_clock_up_for_long(database: Database,
     """Callbacks to an endpoint that hangs are waited for a while in all, and then no more; all else is done."""
     rent = Chores(database, [start + n * DAY for n in range(1, 31)])
     dead = Chores(database, [start + n * DAY for n in range(1, 31)], fails=True, held=10**9)
-    clockwork = build(database, rent, dead, most_failing_seconds=0.5)
+    clockwork = build(database, rent, dead, max_failing_seconds=0.5)
     await asyncio.wait_for(advance(clockwork, MERCHANT, by(60)), timeout=60)
     assert (len(rent.done), len(dead.done)) == (30, 0)
 
@@ -179,7 +179,7 @@ async def test_other_work_is_not_counted_as_waiting_for_endpoints_that_fail(
     """However long other work takes, endpoints that fail are waited for as long as ever."""
     rent = Chores(database, [start + n * DAY for n in range(1, 21)], held=40)
     failing = Chores(database, [start + 30 * DAY], fails=True, held=2)
-    clockwork = build(database, rent, failing, most_failing_seconds=1.0)
+    clockwork = build(database, rent, failing, max_failing_seconds=1.0)
     await asyncio.wait_for(advance(clockwork, MERCHANT, by(40)), timeout=60)
     assert (len(rent.done), len(failing.done)) == (20, 1)
 
@@ -188,7 +188,7 @@ async def test_what_cannot_be_done_is_no_step(database: Database, start: datetim
     """What is due and waits for something else, as renewals of a disabled merchant do, is no step of the clock."""
     rent = Chores(database, [start - DAY])
     faller = replace(rent.as_faller("rent"), is_busy=never)
-    moved = await advance(replace(build(database), fallers=[faller]), MERCHANT, by(3))
+    moved = await advance(replace(build(database), tasks=[faller]), MERCHANT, by(3))
     assert moved.steps == 1
 
 
@@ -198,10 +198,10 @@ async def never(merchant_id: int, mark: DueMoment) -> bool:
     return False
 
 
-@pytest.mark.parametrize("bounds", [{"most_steps": 2}, {"most_seconds": 0.2}])
+@pytest.mark.parametrize("bounds", [{"max_steps": 2}, {"max_seconds": 0.2}])
 async def test_bounds(database: Database, start: datetime, bounds: dict[str, Any]) -> None:
     """Out of steps or of time, the clock stays where it came to, and says where and how to go on; then it does."""
-    held = 10**9 if "most_seconds" in bounds else 0
+    held = 10**9 if "max_seconds" in bounds else 0
     rent = Chores(database, [start + DAY, start + 2 * DAY, start + 3 * DAY], held=held)
     clockwork = build(database, rent, **bounds)
     with pytest.raises(Unavailable) as refused:
@@ -239,7 +239,7 @@ async def test_a_clock_that_was_taken_over(database: Database, start: datetime) 
 
     faller = replace(rent.as_faller("rent"), run=lose_lease)
     with pytest.raises(RequestInProgress):
-        await advance(replace(build(database), fallers=[faller]), MERCHANT, by(10))
+        await advance(replace(build(database), tasks=[faller]), MERCHANT, by(10))
     assert len(rent.done) == 1
     with pytest.raises(RequestInProgress):
         await advance(build(database), MERCHANT, by(10))
@@ -255,7 +255,7 @@ async def test_who_comes_second(database: Database, start: datetime) -> None:
         return await rent.run()
 
     faller = replace(rent.as_faller("rent"), run=try_meanwhile)
-    moved = await advance(replace(build(database), fallers=[faller]), MERCHANT, by(2))
+    moved = await advance(replace(build(database), tasks=[faller]), MERCHANT, by(2))
     assert (len(rent.done), moved.steps) == (1, 2)
     await advance(seconds, MERCHANT, by(1))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tollhouse.merchants.passwords import verify_password
-from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, read_or_draw_demo
+from tollhouse.stage.demo import MERCHANT_ID, Demo, ensure_demo, load_or_create_demo
 from tollhouse.storage.database import Database
 
 
@@ -16,7 +16,7 @@ async def start(database: Database, demo: Demo) -> None:
 
 def draw(port: int) -> Demo:
     """Draw a demo at a port."""
-    return read_or_draw_demo(Path("/nonexistent/demo.json"), base_url=f"http://127.0.0.1:{port}")
+    return load_or_create_demo(Path("/nonexistent/demo.json"), base_url=f"http://127.0.0.1:{port}")
 
 
 async def test_the_demo_follows_its_address(database: Database) -> None:

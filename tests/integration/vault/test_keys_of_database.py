@@ -11,7 +11,7 @@ from tests.support.shop import NobodyThere
 
 from tollhouse.composition.app import ConfigurationError, Gateway, open_gateway
 from tollhouse.composition.settings import Settings
-from tollhouse.stage.demo import ensure_demo, read_or_draw_demo
+from tollhouse.stage.demo import ensure_demo, load_or_create_demo
 
 
 async def test_other_keys_are_refused_at_the_start(database_dsn: str, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ async def test_other_keys_are_refused_at_the_start(database_dsn: str, tmp_path: 
         async with open_gateway(settings, database_dsn, NobodyThere()) as gateway:
             await make_demo(gateway)
     (tmp_path / "keys.json").unlink()
-    with pytest.raises(ConfigurationError, match=f"The keys in {tmp_path}/keys.json are not those of this database"):
+    with pytest.raises(ConfigurationError, match=f"The keys in {tmp_path}/keys.json do not belong to this database"):
         async with open_gateway(settings, database_dsn, NobodyThere()):
             pass
 
@@ -34,7 +34,7 @@ async def test_another_root_is_refused_at_the_start(database_dsn: str, tmp_path:
     path = tmp_path / "keys.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"root": base64.b64encode(bytes(32)).decode()}))
-    with pytest.raises(ConfigurationError, match="are not those of this database"):
+    with pytest.raises(ConfigurationError, match="do not belong to this database"):
         async with open_gateway(settings, database_dsn, NobodyThere()):
             pass
     path.write_text(json.dumps(content))
@@ -44,7 +44,7 @@ async def test_another_root_is_refused_at_the_start(database_dsn: str, tmp_path:
 
 async def make_demo(gateway: Gateway) -> None:
     """Make the demo merchant, whose secret is sealed."""
-    demo = read_or_draw_demo(gateway.settings.data_dir / "demo.json", base_url="http://127.0.0.1:8080")
+    demo = load_or_create_demo(gateway.settings.data_dir / "demo.json", base_url="http://127.0.0.1:8080")
 
     def seal(merchant_id: int, secret: str) -> bytes:
         return gateway.vault.seal_secret(secret, bound_to=f"ipn|{merchant_id}")

@@ -265,11 +265,11 @@ def test_what_is_not_there_cannot_be_changed(period: int) -> None:
         ((price(),) * (MAX_PRICES + 1), at("2026-01-31"), "has 1 to 20 prices, not 21"),
         ((price(),), datetime(2026, 1, 31), "in UTC"),  # noqa: DTZ001 - the point is that it has no zone
         ((price(),), datetime(2026, 1, 31, tzinfo=timezone(timedelta(hours=1))), "in UTC"),
-        ((price(repeat=True),), at("2026-01-31"), "Price 0 of the schedule: a price that is due at once cannot repeat"),
+        ((price(repeat=True),), at("2026-01-31"), "Price 0 of the schedule: a price due at once cannot repeat"),
         (
             (price(1, "1d"), price(MAX_AMOUNT_MINOR)),
             at("2026-01-31"),
-            "Price 1 of the schedule: what falls due together adds up to too much",
+            "Price 1 of the schedule: the total due on one day is too large",
         ),
     ],
 )

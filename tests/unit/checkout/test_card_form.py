@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollhouse.checkout.card_form import Filled, read_card_form
+from tollhouse.checkout.card_form import SubmittedForm, read_card_form
 from tollhouse.kernel.card import Card, Expiry
 
 FORM = {"number": "4024 0071-7936.6348", "expiry": "04 / 29", "code": "123", "holder": "Jane Smith", "zip": "10001"}
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def read(**changes: str) -> Filled:
+def read(**changes: str) -> SubmittedForm:
     """Read the form with changes."""
     return read_card_form(FORM | changes, today=None)
 
 
-def card_of(filled: Filled) -> Card:
+def card_of(filled: SubmittedForm) -> Card:
     """Return the card of a sound form."""
     assert filled.faults == {}
-    assert filled.means is not None
-    assert filled.means.card is not None
-    return filled.means.card
+    assert filled.card is not None
+    assert filled.card.card is not None
+    return filled.card.card
 
 
 def test_people_write_cards_in_groups() -> None:
@@ -112,7 +112,7 @@ def test_a_past_date_is_refused_where_it_is_asked_for() -> None:
 def test_a_stored_card_needs_its_code() -> None:
     """A stored card is named by its account, and comes with a security code."""
     account = "d86bdcbb-c369-46d9-a9d0-9c5010e3bfdb"
-    means = read_card_form({"account": account, "code": "123"}, today=None).means
+    means = read_card_form({"account": account, "code": "123"}, today=None).card
     assert means is not None
     assert str(means.account_id) == account
     assert read_card_form({"account": account}, today=None).faults == {"code": "fault_code"}
@@ -124,7 +124,7 @@ def test_a_stored_card_needs_its_code() -> None:
 def test_whatever_is_typed_is_read_or_named(form: dict[str, str]) -> None:
     """No form breaks the page: it has something to pay with, or faults."""
     filled = read_card_form(form, today=TODAY)
-    assert (filled.means is None) == bool(filled.faults)
+    assert (filled.card is None) == bool(filled.faults)
 
 
 def test_a_slip_keeps_what_was_right() -> None:

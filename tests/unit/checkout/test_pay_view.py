@@ -17,10 +17,10 @@ USD = Currency.of("USD")
     ("schedule", "text"),
     [
         ([("0d", 1, False)], ""),
-        ([("0d", 0, False), ("30d", 2_999, True)], "$29.99 every 30 days. Renews by itself until you cancel."),
+        ([("0d", 0, False), ("30d", 2_999, True)], "$29.99 every 30 days. Renews automatically until you cancel."),
         (
             [("0d", 100, False), ("3d", 500, False), ("1m", 2_999, True)],
-            "$5.00 in 3 days, then $29.99 every month. Renews by itself until you cancel.",
+            "$5.00 in 3 days, then $29.99 every month. Renews automatically until you cancel.",
         ),
         ([("1w", 700, 4)], "4 payments of $7.00, one every week."),
         ([("1y", 700, 1)], "$7.00 in 1 year."),

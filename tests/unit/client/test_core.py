@@ -125,9 +125,13 @@ def test_clients_do_not_come_back_together() -> None:
 
 def test_a_refusal_names_its_fields() -> None:
     """An error says which field is faulty and why, and under which id the request was sent."""
-    body = b'{"message":"The request has faulty fields.","errors":{"consumer.ip":["is required"]}}'
+    body = (
+        b'{"message":"The request is invalid. Correct the fields in errors.","errors":{"consumer.ip":["is required"]}}'
+    )
     _, running = exchange(calls.void("1", request_id="r"), AttemptOutcome(400, body))
-    with pytest.raises(ApiError, match=r"400: The request has faulty fields\. consumer\.ip is required") as caught:
+    with pytest.raises(
+        ApiError, match=r"400: The request is invalid\. Correct the fields in errors\. consumer\.ip is required"
+    ) as caught:
         running.answer()
     assert (caught.value.status, caught.value.errors) == (400, {"consumer.ip": ["is required"]})
     assert caught.value.request_id == "r"

@@ -78,9 +78,12 @@ async def test_methods_are_told() -> None:
     assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
     assert "content-length" not in options.headers
     assert (other.status_code, other.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
-    assert other.json() == {"message": "This path does not have that method.", "errors": {}}
+    assert other.json() == {"message": "This path does not have that method. See the Allow header.", "errors": {}}
     for method in ("GET", "OPTIONS", "BREW"):
-        assert (await call(app, method, "/nowhere")).json() == {"message": "There is no such path.", "errors": {}}
+        assert (await call(app, method, "/nowhere")).json() == {
+            "message": "Path not found. Check the URL.",
+            "errors": {},
+        }
 
 
 async def test_errors_become_problems() -> None:
@@ -91,7 +94,10 @@ async def test_errors_become_problems() -> None:
     ]
     assert (invalid.status_code, invalid.json()["errors"]) == (400, {"a": ["is faulty"]})
     assert (limited.status_code, limited.headers["retry-after"]) == (429, "7")
-    assert (defect.status_code, defect.json()["message"]) == (500, "Something is wrong at our side. Reference: abc")
+    assert (defect.status_code, defect.json()["message"]) == (
+        500,
+        "An internal error occurred. Retry with the same X-Request-ID. Reference: abc",
+    )
 
 
 async def test_a_route_answers_its_errors_its_own_way() -> None:

@@ -15,7 +15,7 @@ from tests.support.callbacks import BODY, SECRET, make_delivery
 from tests.support.payments import payment
 
 from tollhouse.cli.listen import (
-    Answer,
+    CallbackResponse,
     ReceivedCallback,
     judge_signature,
     read_callback,
@@ -105,7 +105,7 @@ def test_demo_secret_is_read(tmp_path: Path) -> None:
 def test_line_takes_no_markup_from_a_callback() -> None:
     """Texts of a callback are printed without markup, so they cannot control the terminal."""
     console = Console(file=io.StringIO(), width=200)
-    line = render_line(ReceivedCallback("[red]x", "success", "1", "2", ""), Text("ok"), Answer(200), 12)
+    line = render_line(ReceivedCallback("[red]x", "success", "1", "2", ""), Text("ok"), CallbackResponse(200), 12)
     console.print(line)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()

@@ -11,7 +11,7 @@ from tollhouse.simulator.test_data import RANGES, build_iban, draw_number
 
 @pytest.mark.parametrize("brand", RANGES)
 def test_a_number_is_of_its_brand(brand: str) -> None:
-    """Every number has its check digit, the brand that was asked for, a length of it, and is not published."""
+    """Every number has its check digit, the brand that was requested, a length of it, and is not published."""
     for number in {draw_number(brand) for _ in range(50)}:
         assert is_luhn_valid(number)
         assert CardNumber.parse(number).brand.name == brand

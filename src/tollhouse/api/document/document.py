@@ -1,4 +1,4 @@
-"""`/openapi.json`, and `/docs` to read it: rendered here, without a script and without a request to anybody else."""
+"""`/openapi.json`, and `/docs` for readers, rendered here without a script and without requests to other servers."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-# Both escape what they are given, so templates mark what they return as safe.
+# Both escape their input, so templates mark their results as safe.
 pages.filters["json"] = html_of_json
 pages.filters["prose"] = html_of_prose
 
 
 class DocumentPages:
-    """The document of an API and its page. Both are made once, when one is first asked for."""
+    """The document of an API and its page, each built at its first request."""
 
     def __init__(self, routes: Sequence[Route], base_url: str, *, is_live: bool) -> None:
         self._routes = routes

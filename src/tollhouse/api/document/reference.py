@@ -1,4 +1,4 @@
-"""The OpenAPI document as people read it: operations by group, calls as commands, answers as they look. Pure."""
+"""The OpenAPI document for readers: operations by group, calls as commands, and responses. Pure."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ METHODS = ("post", "get", "put", "delete")
 JSON = "application/json"
 PROBLEM = "ProblemAnswer"
 
-#: The secret with which the example of a callback is signed, so that readers can do it after.
-EXAMPLE_SECRET = "YOUR_IPN_SECRET"  # noqa: S105 - nobody's
+#: The secret that signs the example of a callback, so that readers can check it.
+EXAMPLE_SECRET = "YOUR_IPN_SECRET"  # noqa: S105 - an example
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Something to copy: what stands before the JSON, the JSON, and what stands after it."""
+    """An example to copy: the text before the JSON, the JSON, and the text after it."""
 
     title: str
     content: str
@@ -61,7 +61,7 @@ class OperationView:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """Operations that belong together."""
+    """A group of operations."""
 
     anchor: str
     name: str
@@ -71,7 +71,7 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class CallbackSection:
-    """What a merchant's server is sent."""
+    """The callbacks to a merchant's server."""
 
     summary: str
     description: str
@@ -94,7 +94,7 @@ class Reference:
 
 
 def build_reference(document: Mapping[str, Any]) -> Reference:
-    """Put the page together."""
+    """Build the page."""
     schemas, base_url = document["components"]["schemas"], document["servers"][0]["url"]
     operations = [
         (operation["tags"][0], _build_operation(schemas, operation, method, path, base_url))
@@ -152,13 +152,13 @@ def _build_operation(
 
 
 def _json_of(holder: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a body holds, JSON or, in one call, form fields: there is one form of it."""
+    """Return the content of a body: JSON or, for one call, form fields."""
     content: Mapping[str, Any] = next(iter(holder.get("content", {}).values()), {})
     return content
 
 
 def _first_only(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keep the plainest example, where the others would only repeat those of another operation."""
+    """Keep the simplest example if the others repeat those of another operation."""
     return {**content, "examples": dict(list(content.get("examples", {}).items())[:1])}
 
 
@@ -168,12 +168,12 @@ def _samples(content: Mapping[str, Any]) -> tuple[Sample, ...]:
 
 
 def _build_calls(operation: Mapping[str, Any], method: str, url: str, request: Mapping[str, Any]) -> Iterator[Sample]:
-    """Yield the commands that make the call, one for each example of a body. Each does what it shows when it is run."""
+    """Yield commands that make the call, one for each example of a body. Each can be run as shown."""
     for parameter in operation["parameters"]:
         url = url.replace(f"{{{parameter['name']}}}", parameter.get("example", parameter["name"].upper()))
     media_type = next(iter(operation.get("requestBody", {}).get("content", {})), None)
     examples = request.get("examples", {})
-    # curl sends GET, or POST with a body, unless it is told otherwise.
+    # By default curl sends GET, or POST with a body.
     is_named = method != ("post" if examples else "get")
     lines = [f"curl {url}"] + ([f"-X {method.upper()}"] if is_named else [])
     lines += ["-H 'Authorization: YOUR_API_KEY'"] if operation["security"] else []
@@ -196,7 +196,7 @@ def _build_calls(operation: Mapping[str, Any], method: str, url: str, request: M
 
 
 def _build_callback_sample(event: Mapping[str, Any]) -> Sample:
-    """Show a callback as it arrives, with signatures that are right for the secret of the example."""
+    """Build an example of a callback, with valid signatures for the example's secret."""
     body = next(iter(event["examples"].values()))["value"]
     payment, webhook_id, timestamp = body["payment"], "evt_4711", int(body["timestamp"]["unixTime"]) + 1
     headers = {

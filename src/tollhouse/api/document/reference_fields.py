@@ -1,7 +1,7 @@
-"""The fields of requests and answers as rows of tables, from their JSON schemas. Pure.
+"""The fields of requests and responses as rows of tables, from their JSON Schemas. Pure.
 
-Requests are told with every field by its whole path, since that is how errors name them. Answers are told object by
-object, since several operations share them.
+Requests list every field by its whole path, as errors do. Responses are listed by object, because several operations
+share objects.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 Schema = Mapping[str, Any]
 Schemas = Mapping[str, Schema]
 
-#: Objects nest no deeper than this; a document that does is cut off there.
+#: Maximum depth of objects; deeper ones are cut off.
 DEEPEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One field. `path` is what stands before its name; `link` names the object that it holds."""
+    """A field. `path` is the path before its name; `link` names the object that it contains."""
 
     anchor: str
     path: str
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a line that says when they apply; the line is empty where they always do."""
+    """Rows with the condition under which they apply, which is empty if they always do."""
 
     when: str
     rows: tuple[Row, ...]
@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """An object of the answers; or a list, whose entries are objects that `entry` names."""
+    """An object of responses, or a list of objects that `entry` names."""
 
     name: str
     description: str
@@ -51,7 +51,7 @@ class ObjectView:
 
 
 def build_tables(schemas: Schemas, schema: Schema, anchor: str) -> Iterator[Table]:
-    """Yield the fields of a request: those that always apply, and for each variant of a field those of the variant."""
+    """Yield the fields of a request: those that always apply, then those of each variant."""
     rows: list[Row] = []
     for row, variants in _walk(schemas, schema, anchor, "", DEEPEST):
         rows.append(row)
@@ -77,7 +77,7 @@ def _walk(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: int) 
 
 
 def _variants(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: int) -> list[Table]:
-    """Return the fields of a union: what all variants share, then what each has for itself."""
+    """Return the fields of a union: those of all variants, then those of each variant alone."""
     mapping = schema.get("discriminator", {}).get("mapping", {})
     if not mapping or not depth:
         return []
@@ -89,7 +89,7 @@ def _variants(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: i
         for name, found in first["properties"].items()
         if name != tag and all(other["properties"].get(name) == found for other in others)
     }
-    choice = {"type": "string", "enum": list(resolved), "description": "Which of them; each has fields of its own."}
+    choice = {"type": "string", "enum": list(resolved), "description": "The kind; each kind has its own fields."}
     common = {"properties": {tag: choice, **shared}, "required": [tag]}
     tables = [Table("", tuple(row for row, _ in _walk(schemas, common, anchor, path, depth - 1)))]
     for value, variant in resolved.items():
@@ -100,7 +100,7 @@ def _variants(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: i
 
 
 def build_objects(schemas: Schemas, names: Iterable[str]) -> Iterator[ObjectView]:
-    """Yield the objects of the answers, each before those that it holds."""
+    """Yield the objects of responses, each before the objects that it contains."""
     waiting = list(dict.fromkeys(name for name in names if name))
     told: set[str] = set()
     while waiting:
@@ -146,12 +146,12 @@ def _row(schemas: Schemas, schema: Schema, anchor: str, path: str, name: str, *,
 
 
 def _resolve(schemas: Schemas, schema: Schema, *, keep_link: bool = False) -> Schema:
-    """Follow a reference and leave out null; what stands beside the reference comes first.
+    """Resolve a reference and leave out null; keywords beside the reference take precedence.
 
-    Kept as a link, a reference says only what it leads to.
+    A reference kept as a link has only its target.
     """
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
-    if "oneOf" in schema and "discriminator" not in schema:  # one, or a list of such: told by the one
+    if "oneOf" in schema and "discriminator" not in schema:  # an entry, or a list of them: described by the entry
         choices, schema = schema["oneOf"][:1], {name: value for name, value in schema.items() if name != "oneOf"}
     beside = {name: value for name, value in schema.items() if name not in {"anyOf", "$ref"}}
     if len(choices) == 1:
@@ -166,12 +166,12 @@ def _resolve(schemas: Schemas, schema: Schema, *, keep_link: bool = False) -> Sc
 
 
 def ref_of(schema: Schema) -> str:
-    """Return the name of the object that a schema refers to, or nothing."""
+    """Return the name of the object that a schema refers to, or an empty text."""
     return str(schema.get("$ref", "")).rpartition("/")[2]
 
 
 def _kind(schemas: Schemas, schema: Schema) -> str:
-    """Say what a field holds: text, whole number, list of objects, ..."""
+    """Describe the type of a field: text, whole number, list of objects, ..."""
     if "oneOf" in schema:
         return "object"
     if "anyOf" in schema:
@@ -186,7 +186,7 @@ def _kind(schemas: Schemas, schema: Schema) -> str:
 
 
 def _facts(schema: Schema) -> Iterator[str]:
-    """Yield what bounds a field, in words."""
+    """Yield the limits of a field as texts."""
     if "const" in schema:
         yield f"always `{schema['const']}`"
     if "enum" in schema:
@@ -215,5 +215,5 @@ def _lower_first(text: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name as a part of an address: `post_payment` is `post-payment`."""
+    """Return a name as a part of a URL: `post_payment` is `post-payment`."""
     return name.strip().lower().replace(" ", "-").replace("_", "-")

@@ -1,4 +1,4 @@
-"""Card data in request bodies: read into types that cannot be shown, with faults that tell nothing of what was sent."""
+"""Card data in request bodies, read into types that cannot be printed. Faults reveal no card data."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def _read_number(value: Any) -> CardNumber:
 
 
 def read_digits(value: Any) -> str:
-    """Take digits as a text or a number. Raises CardDataError."""
+    """Read digits, given as a text or a number. Raises CardDataError."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise CardDataError("must be digits only")
     return str(value)
 
 
 def read_code(value: Any, brand: Brand | None = None) -> Cvv:
-    """Take a security code as a text or a number, with digits of any script. Raises CardDataError."""
+    """Read a security code, given as a text or a number, with digits of any script. Raises CardDataError."""
     return Cvv.parse(read_plain(read_digits(value)).strip(), brand=brand)
 
 
 def _read_month(value: Any) -> str:
-    """Take `"03"`, `"3"`, and `3` from clients that send numbers."""
+    """Read `"03"`, `"3"` or `3`."""
     text = read_plain(read_digits(value)).strip()
     month = text.zfill(2) if text else text
     Expiry.parse(month, "00")
@@ -40,7 +40,7 @@ def _read_month(value: Any) -> str:
 
 
 def _read_year(value: Any) -> str:
-    """Take `"30"`, `"2030"`, and both as numbers."""
+    """Read `"30"`, `"2030"`, or both as numbers."""
     text = read_plain(read_digits(value)).strip()
     if isinstance(value, int):
         text = text.zfill(2)
@@ -70,21 +70,23 @@ Code = Annotated[Cvv, WithJsonSchema({"type": "string", "pattern": "^[0-9]{3,4}$
 class CardFields(Body):
     """The card fields that `/tokenize` and the source `card` share."""
 
-    number: Number = Field(description="The card number, 12 to 19 digits. Groups with spaces or hyphens are taken too.")
-    expirationMonth: Month = Field(description="Two digits. One digit is taken too.")
-    expirationYear: Year = Field(description="Its last two digits. All four are taken too.")
-    cvv: Code | None = Field(None, description="The security code. Never stored beyond the answer.")
+    number: Number = Field(
+        description="The card number, 12 to 19 digits. Groups with spaces or hyphens are accepted too."
+    )
+    expirationMonth: Month = Field(description="Two digits. One digit is accepted too.")
+    expirationYear: Year = Field(description="The last two digits of the year. All four are accepted too.")
+    cvv: Code | None = Field(None, description="The security code. It is never stored after the response.")
     cardHolder: TypedText | None = Field(None, description="The name on the card.", examples=["Jane Smith"])
-    zip: TypedText | None = Field(None, description="Of the billing address.")
+    zip: TypedText | None = Field(None, description="The postal code of the billing address.")
 
     @field_validator("expirationYear")
     @classmethod
     def _check_year(cls, year: str, info: ValidationInfo) -> str:
-        """Refuse an expired card where the environment asks for it: in stage a past date declines nothing by itself."""
+        """Reject an expired card in live; stage accepts past dates."""
         expiry = Expiry.parse(info.data.get("expirationMonth", "12"), year)
         today = (info.context or {}).get("refuse_expired_before")
         if today is not None and expiry.is_past(year=today.year, month=today.month):
-            raise CardDataError("is past: the card has expired")
+            raise CardDataError("is past; use another card")
         return year
 
     @field_validator("cvv", mode="before")

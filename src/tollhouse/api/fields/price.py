@@ -26,12 +26,12 @@ from tollhouse.catalog.prices import find_schedule_faults, parse_offset
 from tollhouse.catalog.taxes import TaxError, TaxTerms
 from tollhouse.kernel.money import Currency, Money
 
-#: Of an amount as a text. Doubles are written with many digits, of which the last ones may be noise.
+#: Maximum length of an amount as a text. Doubles are written with many digits, the last of which may be noise.
 AMOUNT_FORM = re.compile(r"[0-9]{1,15}(\.[0-9]{1,40})?")
 
 
 def read_decimal(value: Any) -> Decimal:
-    """Read a number, or a text that is one. Raises ValueError."""
+    """Read a number, or a numeric text. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError("must be a number")
     if not isinstance(value, str):
@@ -42,7 +42,7 @@ def read_decimal(value: Any) -> Decimal:
 
 
 def read_amount(amount: Any, currency: str | None) -> Decimal:
-    """Read an amount, a number or a text; without a currency only its form. Raises ValueError."""
+    """Read an amount, given as a number or a text. Without a currency, check only its form. Raises ValueError."""
     number = read_decimal(amount)
     if currency is not None:
         return Money.parse(number, Currency.of(currency)).to_decimal()
@@ -52,11 +52,11 @@ def read_amount(amount: Any, currency: str | None) -> Decimal:
 
 
 def read_currency(code: Any) -> str:
-    """Read the code of a currency that can be paid in, in upper or lower case. Raises ValueError."""
+    """Read the code of a supported currency, in upper or lower case. Raises ValueError."""
     try:
         return Currency.parse(code if isinstance(code, str) else "").code
     except KeyError:
-        raise ValueError("is no currency of ISO 4217 that can be paid in") from None
+        raise ValueError("is not a supported currency of ISO 4217") from None
 
 
 AnyCurrency = Annotated[
@@ -80,9 +80,9 @@ def check_schedule(prices: Sequence[Price]) -> None:
 
 
 MAX_REPEATS = 1_000
-#: One of these may stand for the amount.
+#: Fields that can replace the amount.
 STAND_INS = ("afterTaxes", "beforeTaxes")
-#: An offset that is none too long, whatever its unit is.
+#: An offset within the limit of every unit.
 SHORT_OFFSET_FORM = "^[0-9]{1,2}[dwmy]$"
 #: The names of the fields that `TaxTerms` names otherwise.
 TAX_NAMES = {"before": "beforeTaxes", "after": "afterTaxes", "rate": "taxRate"}
@@ -95,7 +95,7 @@ def _check_offset(offset: str) -> str:
 
 def _read_amount(amount: Any, info: ValidationInfo) -> Decimal | None:
     if amount is None:
-        # A part that is faulty is not among the data: it is named for itself.
+        # An invalid field is not in the data; it has an error of its own.
         if info.field_name == "amount" and all(info.data.get(part, 0) is None for part in STAND_INS):
             raise ValueError("is required")
         return None
@@ -109,11 +109,11 @@ def _read_repeat(repeat: Any) -> bool | int:
     if text in {"true", "false"}:
         return text == "true"
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= MAX_REPEATS):
-        raise ValueError(f"must be true, false, or how many times, up to {MAX_REPEATS}")
+        raise ValueError(f"must be true, false, or the number of times, up to {MAX_REPEATS}")
     return int(text)
 
 
-#: Of an amount: a number. The model checks it by its currency.
+#: The schema of an amount, a number. The model checks it by its currency.
 _NUMBER = core_schema.union_schema(
     [
         core_schema.is_instance_schema(Decimal),
@@ -137,31 +137,31 @@ Repeat = Annotated[bool | int, BeforeValidator(_read_repeat), Canonical(_REPEAT)
 class PriceFields(Body):
     """One charge of a schedule.
 
-    The currency is read first, since the decimals of amounts depend on it; the amount after what may stand for it.
+    The currency is read first, because the decimals of amounts depend on it; the amount after its replacements.
     """
 
     currency: AnyCurrency = Field(description="ISO 4217.")
     beforeTaxes: Amount = Field(None, description="The amount without its taxes.")
-    afterTaxes: Amount = Field(None, description="The amount again, with its taxes.")
-    taxes: Amount = Field(None, description="What of the amount is tax.")
+    afterTaxes: Amount = Field(None, description="The amount with its taxes.")
+    taxes: Amount = Field(None, description="The part of the amount that is tax.")
     taxRate: Decimal | None = Field(None, ge=0, le=1, decimal_places=10, description="A fraction: 0.2 for 20 %.")
     taxName: TypedText | None = Field(None, json_schema_extra={"examples": ["VAT"]})
     amount: Amount = Field(
         None,
         validate_default=True,
-        description="What is charged, taxes included; no more decimals than the currency has. "
+        description="The amount charged, taxes included, with no more decimals than the currency has. "
         "Required, or `afterTaxes`, or `beforeTaxes` with `taxes` or `taxRate`.",
         json_schema_extra={"examples": [19.99]},
     )
     offset: OffsetText = Field(
-        "0d", description="When, counted from the charge before: days, weeks, months or years.", examples=["30d"]
+        "0d", description="The time since the previous charge: days, weeks, months or years.", examples=["30d"]
     )
-    repeat: Repeat = Field(False, description="Again and again at its offset: without end, or so many times in all.")
-    title: TypedText | None = Field(None, description="What this charge is for, in words.")
+    repeat: Repeat = Field(False, description="Whether it repeats at its offset: without end, or this number of times.")
+    title: TypedText | None = Field(None, description="The purpose of this charge.")
 
     @model_validator(mode="after")
     def _check_sums(self) -> Self:
-        """Name the field that does not fit the others."""
+        """Name the field that contradicts the others."""
         try:
             self.price  # noqa: B018 - which is kept
         except TaxError as error:
@@ -176,7 +176,7 @@ class PriceFields(Body):
 
     @cached_property
     def price(self) -> Price:
-        """The price in the words of the catalog. Raises TaxError."""
+        """The price in the terms of the catalog. Raises TaxError."""
         currency = Currency.of(self.currency)
         amount, tax = _parse(self.amount, currency), None
         parts = (self.beforeTaxes, self.afterTaxes, self.taxes)

@@ -1,4 +1,4 @@
-"""What is sold (wire contract, section 2.2)."""
+"""The item of a payment (wire contract, section 2.2)."""
 
 from __future__ import annotations
 
@@ -11,52 +11,54 @@ from tollhouse.api.fields.values import ReturnUrl, TypedText, Url, read_empty_li
 from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.catalog.prices import MAX_PRICES
 
-#: In one bundle.
+#: Maximum number of items in a bundle.
 MAX_SKUS = 20
 HOST_FORM = r"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
 
 
 class UrlFields(Body):
-    """Where to send the IPN and the cardholder."""
+    """The URLs of callbacks and of the cardholder's return."""
 
-    ipnUrl: Url | None = Field(None, description="Gets the final status; else `sku.url`, else the site's.")
+    ipnUrl: Url | None = Field(
+        None, description="The URL of callbacks; by default that of `sku.url`, or else the site's."
+    )
     redirectUrl: ReturnUrl | None = Field(
-        None, description="Where the cardholder lands after 3-D Secure; else as above."
+        None, description="The URL to which the cardholder returns after 3-D Secure; by default as above."
     )
 
 
 class ActionFields(Body):
-    """What the purchase is to do at the merchant's: kept with it."""
+    """The purpose of the payment for the merchant, stored with it."""
 
     type: text(36, 5) | None = None  # type: ignore[valid-type]
     id: text(36) | None = None  # type: ignore[valid-type]
 
 
 class SkuFields(Body):
-    """What is sold: a product by its name, or whatever the site sells at these prices."""
+    """The item: a SKU by its name, or a site with these prices."""
 
     siteId: text(36) | None = Field(  # type: ignore[valid-type]
-        None, description="The site that sells. Required, or `name`.", examples=["983759353"]
+        None, description="The selling site. Required, or `name`.", examples=["983759353"]
     )
     name: text(36) | None = Field(  # type: ignore[valid-type]
-        None, description="A product of the portal. Required, or `siteId`.", examples=["PREMIUM_MONTHLY"]
+        None, description="The name of a SKU. Required, or `siteId`.", examples=["PREMIUM_MONTHLY"]
     )
-    title: TypedText | None = Field(None, description="What the cardholder bought, in words.")
+    title: TypedText | None = Field(None, description="The title of the item.")
     price: list[PriceFields] = Field(
         default_factory=list,
         max_length=MAX_PRICES,
-        description="Required with `siteId`; with `name`, in place of its own. Later prices make a subscription.",
+        description="Required with `siteId`; with `name`, replaces its prices. Later prices start a subscription.",
     )
     url: UrlFields = Field(default_factory=UrlFields)
     domainName: text(36, 5) | None = Field(  # type: ignore[valid-type]
-        None, pattern=HOST_FORM, description="Where it is sold; kept with the payment.", examples=["shop.example"]
+        None, pattern=HOST_FORM, description="The place of sale; stored with the payment.", examples=["shop.example"]
     )
-    action: ActionFields | None = Field(None, description="Kept with the payment.")
-    xsell: Literal["checked", "unchecked"] | None = Field(None, description="Kept with the payment.")
+    action: ActionFields | None = Field(None, description="Stored with the payment.")
+    xsell: Literal["checked", "unchecked"] | None = Field(None, description="Stored with the payment.")
 
     @property
     def extras(self) -> dict[str, Any]:
-        """What is kept of it and changes nothing."""
+        """The fields that are only stored."""
         kept = {"domainName": self.domainName, "xsell": self.xsell}
         action = self.action.model_dump(exclude_none=True) if self.action else {}
         return {name: value for name, value in (kept | {"action": action}).items() if value}

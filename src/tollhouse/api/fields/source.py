@@ -1,4 +1,4 @@
-"""Payment sources, and what a merchant's own 3-D Secure server found (wire contract, 2.4; digest, 6.1, 10.1)."""
+"""Payment sources, and results of a merchant's own 3-D Secure server (wire contract, 2.4; digest, 6.1, 10.1)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.kernel.card import Cvv
 from tollhouse.payments.model import ExternalAuthentication
 
-#: Bytes of a CAVV or AAV (EMV 3DS, authenticationValue).
+#: Length of a CAVV or AAV in bytes (EMV 3DS, authenticationValue).
 CAVV_BYTES = 20
-#: transStatus with and without a proof. What failed (N, R) or has not ended (C, D) is no ground for a payment.
+#: transStatus with and without an authentication value. Failed (N, R) or open (C, D) ones are not accepted.
 PROVED, NOTED = frozenset("YA"), frozenset("UI")
 ECI_FORM = re.compile(r"0?[0-7]")
 VERSION_FORM = re.compile(r"2\.[0-9](\.[0-9])?")
@@ -27,7 +27,7 @@ DEFAULT_VERSION = "2.2.0"
 
 
 class MpiParameters(Body):
-    """The result of an authentication elsewhere, or the exemption from it."""
+    """The result of an external authentication, or an exemption."""
 
     authStatus: Literal["Y", "A", "U", "I"] | None = Field(
         None,
@@ -35,7 +35,7 @@ class MpiParameters(Body):
     )
     cavv: str | None = Field(
         None,
-        description="The proof of Y and A: base64 of 20 bytes.",
+        description="The authentication value of Y and A: base64 of 20 bytes.",
         json_schema_extra={"maxLength": 28, "examples": ["AAIBBYNoEwAAACcKhAJkdQAAAAA="]},
     )
     eci: str | None = Field(None, description="Required with `cavv`.", json_schema_extra={"examples": ["05"]})
@@ -43,7 +43,7 @@ class MpiParameters(Body):
     directoryServerTransactionId: str | None = Field(None, description="dsTransID, a UUID.")
     scaExemption: (
         Literal["lowValue", "tra", "merchantWhitelist", "recurringTransaction", "trustedBeneficiary", "moto"] | None
-    ) = Field(None, description="Why the cardholder need not be authenticated. The issuer may ask for it all the same.")
+    ) = Field(None, description="The exemption from authentication. The issuer may require it anyway.")
 
     @field_validator("cavv")
     @classmethod
@@ -79,7 +79,7 @@ class MpiParameters(Body):
             raise ValueError("must be a UUID") from None
 
     def to_external_authentication(self) -> ExternalAuthentication | None:
-        """Return what was found elsewhere; None when nothing was said."""
+        """Return the external authentication, or None without one."""
         status = self.authStatus or ("Y" if self.cavv else None)
         if status is None and self.scaExemption is None:
             return None
@@ -93,10 +93,10 @@ class MpiParameters(Body):
 
 
 def find_mpi_faults(sent: Any, path: str) -> dict[str, list[str]]:
-    """Return what is missing in these parameters because of what is there, also when they are faulty elsewhere."""
+    """Return missing fields that other fields require, even if the parameters have other faults."""
     if not isinstance(sent, dict):
         return {}
-    status = str(sent.get("authStatus"))  # which may be anything yet
+    status = str(sent.get("authStatus"))  # not validated yet
     is_proved = status in PROVED or bool(sent.get("cavv"))
     needed = ("cavv", "eci") if is_proved and status not in NOTED else ()
     return {f"{path}.{name}": ["is required with this authStatus"] for name in needed if not sent.get(name)}
@@ -106,22 +106,22 @@ EMULATE_CODE_FORM = re.compile(r"[0-9A-Za-z]{4,6}")
 
 
 class SourceFields(Body):
-    """What every source may carry."""
+    """The fields of every source."""
 
     authenticate: bool = Field(
         False,
         validation_alias=AliasChoices("3ds", "threeDS"),
-        description="Ask for 3-D Secure; `threeDS` is read too.",
+        description="Request 3-D Secure; `threeDS` is accepted too.",
     )
-    emulateCode: str | None = Field(None, description="Stage only: end with this code; `0000` approves.")
+    emulateCode: str | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
     initiator: Literal["customer", "merchant"] = Field(
-        "customer", description="Who starts this payment; `merchant` needs a card that was paid with before."
+        "customer", description="The initiator of this payment; `merchant` requires a card with an earlier payment."
     )
     mid: text(36, 2) | None = Field(  # type: ignore[valid-type]
-        None, description="The merchant account that is to be charged, and no other; in stage any digits are one."
+        None, description="The acquirer account to charge; in stage any digits are accepted."
     )
     mpiParameters: MpiParameters | None = Field(
-        None, description="What your own 3-D Secure server found; then the gateway asks for no authentication."
+        None, description="The result of your own 3-D Secure server; the gateway then requests no authentication."
     )
 
     @field_validator("emulateCode")
@@ -147,7 +147,7 @@ class TokenSource(SourceFields):
     token: text(36, 5) = Field(  # type: ignore[valid-type]
         json_schema_extra={"format": "uuid"},
         validation_alias=AliasChoices("token", "value"),
-        description="What `POST /tokenize` returned; `value` is read too.",
+        description="The token from `POST /tokenize`; `value` is accepted too.",
     )
 
 
@@ -161,13 +161,13 @@ class AccountSource(SourceFields):
 
 
 class AccountWithCodeSource(SourceFields):
-    """A stored card whose security code the cardholder typed anew."""
+    """A stored card with a newly typed security code."""
 
     type: Literal["paymentAccountIdWithCvv"]
     paymentAccountId: text(36, 36) = Field(  # type: ignore[valid-type]
         json_schema_extra={"format": "uuid"}, description="`payment.source.paymentAccountId` of an approved payment."
     )
-    cvv: Code = Field(description="The security code. Never stored beyond the answer.")
+    cvv: Code = Field(description="The security code. It is never stored after the response.")
 
     @field_validator("cvv", mode="before")
     @classmethod
@@ -176,17 +176,17 @@ class AccountWithCodeSource(SourceFields):
 
 
 class ConsumerSource(SourceFields):
-    """The card of a consumer's last successful payment."""
+    """The card of a consumer's last approved payment."""
 
     type: Literal["consumer"]
     id: text(36, 5) = Field(  # type: ignore[valid-type]
         validation_alias=AliasChoices("id", "value"),
-        description="`consumer.id` of an earlier answer; `value` is read too.",
+        description="`consumer.id` of an earlier response; `value` is accepted too.",
     )
 
 
 class CardOnFileSource(SourceFields):
-    """The card of the last successful payment of the consumer whom `consumer` names, by your id or the gateway's."""
+    """The card of the last approved payment of the consumer in `consumer`, by your ID or the gateway's."""
 
     type: Literal["cc_token"]
 

@@ -1,4 +1,4 @@
-"""Kinds of fields that request models share: texts with bounds, URLs, scalars as shops send them, metadata."""
+"""Types of fields that request models share: texts with limits, URLs, scalars, metadata."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from tollhouse.kernel.urls import (
 )
 from tollhouse.wire.render import render_json
 
-#: Of everything that customers type: names, addresses, e-mail addresses, titles. Nobody types more; no client's own
-#: bounds are assumed, since no payment should fail over them.
+#: Maximum length of typed texts: names, postal and email addresses, titles. It is generous, so that no payment fails
+#: because of it.
 MAX_TYPED_CHARACTERS = 255
 EMAIL_FORM = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)*$"
 MOMENT_FORM = re.compile(
     r"\d{4}-\d\d-\d\d(?P<parting>[ T])\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
-#: `0000-00-00`, with a zero time too.
+#: `0000-00-00`, also with a zero time.
 ZERO_DAY = re.compile(r"0000-00-00([ T]00:00(:00(\.0+)?)?Z?)?")
 MAX_DAY_CHARACTERS = 64
 MAX_METADATA_LENGTH = 16 * 1024
 MAX_SCALAR_LENGTH = 64
-#: Of a country or a currency.
+#: Maximum length of the code of a country or a currency.
 CODE_FORM = "^[A-Z]{3}$"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 IPV4_FORM = rf"^({_OCTET}\.){{3}}{_OCTET}$"
 
 
 def text(longest: int, shortest: int = 1) -> Any:
-    """Return the kind of a text with so many characters."""
+    """Return the type of a text with a range of lengths."""
     return Annotated[str, Field(min_length=shortest, max_length=longest)]
 
 
 def read_day(value: Any) -> str | None:
-    """Read a day of the calendar; a zero date, which databases have for none, is none.
+    """Read a date; a zero date means no date.
 
-    Raises ValueError with a text that is fit for an answer.
+    Raises ValueError with a text for the response.
     """
     text = read_plain(value).strip() if isinstance(value, str) and len(value) <= MAX_DAY_CHARACTERS else ""
     if ZERO_DAY.fullmatch(text):
@@ -69,30 +69,30 @@ def read_day(value: Any) -> str | None:
 def read_moment(value: Any) -> datetime:
     """Read a time: `YYYY-MM-DD hh:mm:ss` in UTC, as the public client sends it, or ISO 8601 with its zone.
 
-    Raises ValueError with a text that is fit for an answer.
+    Raises ValueError with a text for the response.
     """
     form = MOMENT_FORM.fullmatch(value) if isinstance(value, str) else None
     try:
         if form is not None and (form["zone"] or form["parting"] == " "):
             moment = datetime.fromisoformat(value)
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # no such day or hour, or a zone that leads out of the calendar
+    except (ValueError, OverflowError):  # an invalid day or hour, or a zone beyond the calendar
         pass
     raise ValueError("must be a time as YYYY-MM-DD hh:mm:ss in UTC, or in ISO 8601 with its zone")
 
 
 def read_empty_list(value: Any) -> Any:
-    """Read `[]` as `{}`, which PHP writes for both."""
+    """Read `[]` as `{}`, because PHP writes both as `[]`."""
     return {} if value == [] else value
 
 
 def _read_url(value: Any, info: ValidationInfo) -> str:
-    """Take a URL that the gateway could call; what would be refused at every call is refused here."""
+    """Read a URL that the gateway calls. Reject one that every call would reject."""
     return _check(check_url, value, info)
 
 
 def _read_return_url(value: Any, info: ValidationInfo) -> str:
-    """Take a URL that a browser is sent to: of the web, or of an app."""
+    """Read a URL to which browsers are redirected: of the web or an app."""
     return _check(check_return_url, value, info)
 
 
@@ -107,14 +107,14 @@ def _check(check: Callable[[str, AddressPolicy], None], value: Any, info: Valida
 
 
 def choose_policy(context: Mapping[str, Any] | None) -> AddressPolicy:
-    """Return which URLs merchants may give: the environment's policy, or what a context without one implies."""
+    """Return the policy for merchants' URLs from the context, or the default."""
     context = context or {}
     policy: AddressPolicy = context.get("address_policy") or (LIVE if context.get("is_live") else STAGE)
     return policy
 
 
 def _read_scalar(value: Any) -> str | int | Decimal:
-    """Take what shops send for a number or a switch, as it is: it may be a text."""
+    """Read a number or a switch as sent; it may be a text."""
     if not isinstance(value, str | int | Decimal) or not 0 < len(str(value)) <= MAX_SCALAR_LENGTH:
         raise ValueError("must be a text, a number, true or false")
     return value
@@ -141,7 +141,7 @@ def _read_ip(value: Any) -> str:
         raise ValueError("must be an IPv4 or IPv6 address") from None
 
 
-#: Typed by customers, or shown to them.
+#: A text typed by consumers or shown to them.
 TypedText = Annotated[str, Field(max_length=MAX_TYPED_CHARACTERS)]
 
 Country = Annotated[
@@ -151,14 +151,14 @@ Country = Annotated[
     Canonical(core_schema.str_schema(pattern=CODE_FORM)),
 ]
 
-#: Of a person. The form of the wire, and none for a zero date.
+#: A date of birth in the form of the wire; None for a zero date.
 Day = Annotated[
     str | None,
     BeforeValidator(read_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["1990-12-31"]}),
 ]
 
-#: With a port, in brackets, or first of a list too, as shops find it in headers.
+#: An IP address, also with a port, in brackets, or first in a list, as in headers.
 IpAddress = Annotated[
     str,
     BeforeValidator(_read_ip),
@@ -169,7 +169,7 @@ IpAddress = Annotated[
 # Numbers and switches that shops send as they have them, texts too; they are kept as sent.
 AnyNumber = Annotated[Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": "integer"})]
 AnySwitch = Annotated[Any, BeforeValidator(_read_scalar), WithJsonSchema({"type": "boolean"})]
-#: A list is taken too.
+#: An object; a list is accepted too.
 Metadata = Annotated[
     Any, BeforeValidator(_read_metadata), WithJsonSchema({"type": "object", "additionalProperties": True})
 ]

@@ -1,7 +1,7 @@
-"""A request that has a card in it or refers to one, from its reading to its reply.
+"""A request that contains or refers to a card, from reading to response.
 
-What is beside the card is searched for the card's number, the faults of the body by itself are collected before those
-of what it refers to, and a request whose X-Request-ID is known has its first reply, whatever is wrong by now.
+The card's number must not be in other fields. Faults of the body are collected before those of its references. A
+request with a known X-Request-ID gets its first response, even if it would be rejected now.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-#: Parts of a body that come back, are shown or are kept as they were sent.
+#: Parts of a body that are returned, shown or stored as sent.
 SHOWN_PARTS = ("sku", "consumer", "url", "metadata", "emailOptions")
 
 
 @dataclass(frozen=True, slots=True)
 class CardRequest(Generic[Model]):
-    """A request as far as it was read. `faults` are those that the body has by itself."""
+    """A request that was read. `faults` are those of the body alone."""
 
     merchant: Merchant
     request_id: str
@@ -61,7 +61,7 @@ async def read_card_request(
     digest: Callable[[bytes], bytes],
     operation: str,
 ) -> CardRequest[Model]:
-    """Authenticate, decode and validate, and collect the faults that the body has by itself.
+    """Authenticate, decode and validate, and collect the faults of the body alone.
 
     `operation` is that of the X-Request-ID. Raises whatever `RequestAuthenticator.access` and `read_object` raise.
     """
@@ -81,16 +81,16 @@ async def read_card_request(
 async def find_faults(
     lookups: IntentLookups, asked: CardRequest[Any], references: RequestedPayment
 ) -> dict[str, list[str]]:
-    """Return all faults of a faulty body: also those of what it refers to."""
+    """Return all faults of an invalid body, including those of its references."""
     found = await load_references(lookups, references)
     return {**name_faults(found.faults, asked.body), **asked.faults}
 
 
 async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any], rejected: Invalid) -> Reply:
-    """Replay the first reply to a request whose X-Request-ID is known; else raise Invalid with its faults.
+    """Return the first response again if the X-Request-ID is known; else raise Invalid with the faults.
 
-    What was true then may be so no more: the token is used, the account gone, the card past its date. With another body
-    it is refused for that, however faulty that body is.
+    A retry may be invalid by now: its token is used, its stored card gone or expired. A different body is rejected as
+    such, whatever its faults.
     """
     reply = await recall_claim(requests, asked.claim)
     if reply is not None:
@@ -101,8 +101,8 @@ async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any
 
 
 def reject_misplaced_card_numbers(request: Request, intent: Intent, asked: CardRequest[Any]) -> None:
-    """Raise Invalid where the number of a token's or a stored card stands in the request."""
-    if intent.source.kind == "card":  # one that stands in the body was looked for there before
+    """Raise Invalid if the request contains the number of its token's or stored card."""
+    if intent.source.kind == "card":  # a number in the body was searched for before
         return
     strays = find_misplaced_card_numbers(request, intent.card.card.number, shown_parts(asked.body))
     if strays:
@@ -110,13 +110,13 @@ def reject_misplaced_card_numbers(request: Request, intent: Intent, asked: CardR
 
 
 def parse_number(body: dict[str, Any]) -> CardNumber | None:
-    """Return the card number of a body, if it has a well-formed one."""
+    """Return the card number of a body, if it is valid."""
     source = body.get("paymentSource")
     return read_card_number(source.get("number")) if isinstance(source, dict) else None
 
 
 def shown_parts(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of a body that come back, are shown or are kept as they were sent, by their paths."""
+    """Return the parts of a body that are returned, shown or stored as sent, by their paths."""
     source = body.get("paymentSource")
     parts = {name: body.get(name) for name in SHOWN_PARTS}
     return parts | {"paymentSource.mid": source.get("mid")} if isinstance(source, dict) else parts

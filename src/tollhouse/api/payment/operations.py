@@ -32,9 +32,9 @@ FAULT_PATHS = {Subject.TRANSACTION: "transactionId", Subject.AMOUNT: "amount", S
 
 
 class OperationFields(Body):
-    """What every operation takes."""
+    """The fields of every operation."""
 
-    emulateCode: str | None = Field(None, description="Stage only: end with this code; `0000` approves.")
+    emulateCode: str | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
 
     @field_validator("emulateCode")
     @classmethod
@@ -47,9 +47,9 @@ class OperationFields(Body):
 
 
 class ReasonFields(Body):
-    """What may be given a reason."""
+    """The optional reason of an operation."""
 
-    reason: str | None = Field(None, max_length=MAX_REASON_LENGTH, description="Why, in your own words.")
+    reason: str | None = Field(None, max_length=MAX_REASON_LENGTH, description="The reason, as a text.")
 
     @field_validator("reason")
     @classmethod
@@ -58,20 +58,20 @@ class ReasonFields(Body):
 
 
 class VoidRequest(ReasonFields, OperationFields):
-    """Nothing has to be said to void a payment, which is always done as a whole: an amount is refused."""
+    """A void. It always covers the whole payment: an amount is rejected."""
 
     decisive: ClassVar[frozenset[str]] = frozenset({"amount"})
 
 
 class AmountFields(Body):
-    """What takes or gives back an amount. Its decimals depend on the payment's currency, which is not known here."""
+    """The amount of an operation. Its decimals are checked later, by the payment's currency."""
 
     decisive: ClassVar[frozenset[str]] = frozenset({"amount"})
 
     amount: Annotated[Decimal, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "examples": [9.99]})] | None = (
-        Field(None, description="In the currency of the payment, above 0; without it all that there is.")
+        Field(None, description="In the currency of the payment, above 0; by default all that is left.")
     )
-    currency: AnyCurrency | None = Field(None, description="That of the payment, if it is said at all.")
+    currency: AnyCurrency | None = Field(None, description="The currency of the payment.")
 
     @field_validator("amount", mode="before")
     @classmethod
@@ -87,24 +87,24 @@ class AmountFields(Body):
 
 
 class CaptureRequest(AmountFields, ReasonFields, OperationFields):
-    """How much of an authorization to take."""
+    """A capture of an authorization."""
 
 
 class CreditRequest(AmountFields, OperationFields):
-    """How much to give back, and why."""
+    """A refund with its reason."""
 
     reason: str = Field(
-        min_length=1, max_length=MAX_REASON_LENGTH, description="Why the money goes back.", examples=["Returned goods"]
+        min_length=1, max_length=MAX_REASON_LENGTH, description="The reason of the refund.", examples=["Returned goods"]
     )
 
 
 def read_sum(body: AmountFields) -> RequestedAmount:
-    """Return what a sound request says of an amount."""
+    """Return the amount of a valid request."""
     return RequestedAmount(body.amount, body.currency)
 
 
 class OperationCalls(Calls):
-    """Capture, void and credit."""
+    """Captures, voids and refunds."""
 
     def __init__(
         self,
@@ -127,9 +127,9 @@ class OperationCalls(Calls):
         takes_request_id=True,
     )
     async def post_capture(self, request: Request) -> Response:
-        """Take what an authorization holds, or a part of it; the rest is released at once.
+        """Capture an authorization or a part of it; the rest is released at once.
 
-        An authorization is captured once. The answer is the capture, a transaction of its own in the same order.
+        An authorization can be captured once. The response is the capture, a separate transaction of the same order.
         """
         asked = await read_creation(
             self._gate,
@@ -152,10 +152,10 @@ class OperationCalls(Calls):
         takes_request_id=True,
     )
     async def post_void(self, request: Request) -> Response:
-        """Release an authorization, or undo a sale or a capture of which nothing was credited.
+        """Cancel an authorization, or a sale or capture without refunds.
 
-        A payment that is still open is taken back itself: the answer is that payment, which ends with code 1041, or
-        1011 if it waited for its cardholder.
+        A pending payment is canceled itself: the response is that payment, which fails with code 1041, or 1011 if it
+        waited for its cardholder.
         """
         asked = await read_creation(
             self._gate, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
@@ -166,17 +166,17 @@ class OperationCalls(Calls):
 
     @call(
         "POST /payment/{transactionId}/credit",
-        "Credit a payment",
+        "Refund a payment",
         Purpose.GIVES_BACK,
         CreditRequest,
         PaymentAnswer,
         takes_request_id=True,
     )
     async def post_credit(self, request: Request) -> Response:
-        """Give captured money back: all that is left of it, or a part, as often as there is something left.
+        """Refund a captured amount: all that is left, or a part, repeatedly until nothing is left.
 
-        An authorization that was not captured is voided: all of it, and a part is refused. The issuer may decline a
-        credit; then the answer is 201 with status `fail`, and the amount is free again.
+        An uncaptured authorization is voided as a whole; a part is rejected. The issuer may decline a refund: then the
+        response is 201 with status `fail`, and the amount can be refunded again.
         """
         asked = await read_creation(
             self._gate,
@@ -194,7 +194,7 @@ class OperationCalls(Calls):
 def _wish(
     asked: AuthenticatedRequest[Any], transaction_id: str, mode: Mode, *, reason: str | None = None
 ) -> OperationRequest:
-    """Say in the words of the house what a sound request wishes. Raises NotFound for an id that was never issued."""
+    """Convert a valid request to the terms of the domain. Raises NotFound for an impossible ID."""
     return OperationRequest(
         merchant_id=asked.merchant.merchant_id,
         transaction_id=read_id(transaction_id, NO_TRANSACTION),

@@ -31,7 +31,7 @@ from tollhouse.wire.answers import PaymentAnswer
 
 
 class PaymentCalls(Calls):
-    """Payments: create and get. `context` tells the models what the environment asks of them."""
+    """Payments: create and get. `context` has the settings that validation depends on."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class PaymentCalls(Calls):
     async def post_payment(self, request: Request) -> Response:
         """Charge a card, a token or a stored card.
 
-        A declined payment is 201 too: look at `payment.status`. With action `redirect` send the cardholder to
-        `payment.url`. The final status comes by IPN.
+        A declined payment is 201 too: check `payment.status`. With action `redirect`, send the cardholder to
+        `payment.url`. The final status is sent by callback.
         """
         asked = await read_card_request(
             self._gate,
@@ -66,9 +66,9 @@ class PaymentCalls(Calls):
         except Invalid as error:
             return answer_reply(await replay_or_reject(self._charging.requests, asked, error))
 
-    @call("GET /payment/{transactionId}", "Look a payment up", answer=PaymentAnswer)
+    @call("GET /payment/{transactionId}", "Get a payment", answer=PaymentAnswer)
     async def get_payment(self, request: Request) -> Response:
-        """Return a payment as it stands, by its `transactionId`."""
+        """Return the present state of a payment by its `transactionId`."""
         merchant = await self._gate.access(request)
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         async with self._lookups.database.acquire() as connection:

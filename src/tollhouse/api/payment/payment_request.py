@@ -20,21 +20,21 @@ class PaymentRequest(Body):
 
     paymentSource: AnySource = Field(description="What pays.")
     sku: AnySku = Field(
-        description="What is sold; a list of them is a bundle: one payment, and a subscription for each schedule."
+        description="The item sold. A list is a bundle: one payment, and a subscription for each schedule."
     )
     consumer: ConsumerFields = Field(description="Who pays.")
-    url: UrlFields = Field(default_factory=UrlFields, description="Where the result goes.")
-    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent; a list is taken too.")
+    url: UrlFields = Field(default_factory=UrlFields, description="The URLs for the result.")
+    metadata: Metadata = Field(default_factory=dict, description="Returned as sent; a list is accepted too.")
     emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)
 
     @property
     def skus(self) -> list[SkuFields]:
-        """What is sold: one, or those of a bundle."""
+        """The items: one, or those of a bundle."""
         return self.sku if isinstance(self.sku, list) else [self.sku]
 
 
 def find_cross_faults(body: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the faults that one field has because of another, also in a body that is faulty elsewhere."""
+    """Return faults between fields, even if the body has other faults."""
     faults: dict[str, list[str]] = {}
     for path, sku in skus_of(body):
         faults |= _find_sku_faults(path, sku)
@@ -56,7 +56,7 @@ def _find_sku_faults(path: str, sku: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def skus_of(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return what is sold, each with its path, as far as a body that may be faulty tells."""
+    """Return the items with their paths, from a body that may be invalid."""
     sku = read_empty_list(body.get("sku"))
     if isinstance(sku, list):
         listed = [(f"sku.{index}", read_empty_list(one)) for index, one in enumerate(sku[:MAX_SKUS])]
@@ -65,6 +65,6 @@ def skus_of(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _object_at(body: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """Return a part of the body, or None where there is none, or something else in its place: the model says so."""
+    """Return an object in the body, or None if it is absent or has another type, which the model reports."""
     value = read_empty_list(body.get(name))
     return value if isinstance(value, dict) else None

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tollhouse.api.fields.source import AnySource
     from tollhouse.idempotency.model import Claim
 
-#: Of anything that a request refers to: site, SKU, token, account, consumer.
+#: Maximum length of a reference: site, SKU, token, stored card, consumer.
 MAX_REFERENCE_LENGTH = 36
 MAX_EXTERNAL_ID_LENGTH = 255
-#: Fields of the request's consumer that are no part of the consumer.
+#: Fields of the request's `consumer` that belong to the payment.
 NOT_PROFILE = {"id", "externalId", "ip"}
 
-#: Where each subject of a fault is in a body; of an item, below the item.
+#: The path of each subject of a fault in a body; for an item, below the item.
 PATHS = {
     Subject.SOURCE: "paymentSource",
     Subject.TOKEN: "paymentSource.token",
@@ -56,14 +56,14 @@ ITEM_PATHS = {
 #: Texts of faults that name another field, which the API names by its path.
 TEXTS = {
     PRICE_REQUIRED: "is required with {item}.siteId",
-    NO_CONSUMER_NAMED: "is required for cc_token, or consumer.externalId: it says whose stored card is charged",
+    NO_CONSUMER_NAMED: "is required for cc_token, or consumer.externalId",
 }
 
 
 def request_payment(
     model: PaymentRequest, body: dict[str, Any], *, merchant_id: int, request_id: str, claim: Claim | None
 ) -> RequestedPayment:
-    """Return the payment that a sound body requests."""
+    """Return the payment that a valid body requests."""
     urls = [model.url, *(sku.url for sku in model.skus)]
     return RequestedPayment(
         merchant_id=merchant_id,
@@ -80,7 +80,7 @@ def request_payment(
 
 
 def build_source(source: AnySource) -> RequestedSource:
-    """Return the source of a sound body."""
+    """Return the source of a valid body."""
     return RequestedSource(
         kind=source.type,
         card=source.to_card() if isinstance(source, CardFields) else None,
@@ -97,7 +97,7 @@ def build_source(source: AnySource) -> RequestedSource:
 
 
 def build_consumer(consumer: BuyerFields, ip: str | None) -> RequestedConsumer:
-    """Return the consumer of a sound body."""
+    """Return the consumer of a valid body."""
     said = consumer.model_dump(exclude_none=True)
     return RequestedConsumer(
         consumer_id=consumer.id,
@@ -109,7 +109,7 @@ def build_consumer(consumer: BuyerFields, ip: str | None) -> RequestedConsumer:
 
 
 def build_items(skus: Iterable[SkuFields]) -> tuple[RequestedItem, ...]:
-    """Return what a sound body sells."""
+    """Return the items of a valid body."""
     return tuple(
         RequestedItem(sku.siteId, sku.name, sku.title or "", tuple(price.price for price in sku.price), sku.extras)
         for sku in skus
@@ -117,17 +117,17 @@ def build_items(skus: Iterable[SkuFields]) -> tuple[RequestedItem, ...]:
 
 
 def render_metadata(body: dict[str, Any]) -> str:
-    """Return the metadata of a body as it is kept."""
+    """Return the metadata of a body in its stored form."""
     return render_json(body.get("metadata") or {}).decode()
 
 
 def first_url(urls: Iterable[str | None]) -> str | None:
-    """Return the first address that is given: the request's own, else that of the first SKU that has one."""
+    """Return the first given URL: the request's own, or else that of the first SKU that has one."""
     return next((url for url in urls if url), None)
 
 
 def read_references(merchant_id: int, body: dict[str, Any]) -> RequestedPayment:
-    """Return what a faulty body refers to, as far as it can be read."""
+    """Return the references of an invalid body, as far as they can be read."""
     skus = skus_of(body)
     urls = [_object(body, "url"), *(_object(sku, "url") for _, sku in skus)]
     return RequestedPayment(
@@ -141,7 +141,7 @@ def read_references(merchant_id: int, body: dict[str, Any]) -> RequestedPayment:
 
 
 def read_source(body: dict[str, Any]) -> RequestedSource:
-    """Return the source that a faulty body refers to, as far as it can be read."""
+    """Return the source of an invalid body, as far as it can be read."""
     source = _object(body, "paymentSource")
     kind = _text(source, "type") or ""
     is_account = kind in {"paymentAccountId", "paymentAccountIdWithCvv"}
@@ -155,7 +155,7 @@ def read_source(body: dict[str, Any]) -> RequestedSource:
 
 
 def read_consumer(body: dict[str, Any]) -> RequestedConsumer:
-    """Return the consumer that a faulty body refers to, as far as it can be read."""
+    """Return the consumer of an invalid body, as far as it can be read."""
     consumer = _object(body, "consumer")
     external_id = _text(consumer, "externalId", longest=MAX_EXTERNAL_ID_LENGTH)
     return RequestedConsumer(consumer_id=_text(consumer, "id"), external_id=external_id)
@@ -167,7 +167,7 @@ def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _text(content: dict[str, Any], *names: str, longest: int = MAX_REFERENCE_LENGTH) -> str | None:
-    """Return the first of these that is there, as the model reads it; what is no text or too long was never issued."""
+    """Return the first present value as the model reads it; other types and long texts cannot be references."""
     text = next((str(content[name]) for name in names if _is_scalar(content.get(name))), "")
     return text if 0 < len(text) <= longest else None
 

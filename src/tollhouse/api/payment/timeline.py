@@ -1,4 +1,4 @@
-"""`GET /payment/{transactionId}/timeline`: explain this payment."""
+"""`GET /payment/{transactionId}/timeline`: the events of a payment."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class TimelineCalls(Calls):
         self._database = database
         self._gate = gate
 
-    @call("GET /payment/{transactionId}/timeline", "Explain a payment", answer=TimelineAnswer)
+    @call("GET /payment/{transactionId}/timeline", "Get the timeline of a payment", answer=TimelineAnswer)
     async def get_timeline(self, request: Request) -> Response:
-        """Return everything that happened to a transaction: the request, rules, 3-D Secure, acquirer, books, callbacks.
+        """Return all events of a transaction: the request, rules, 3-D Secure, acquirer, ledger, callbacks.
 
-        No card number, security code or proof of an authentication is in it.
+        It contains no card number, security code or authentication value.
         """
         merchant = await self._gate.access(request)
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
@@ -43,5 +43,5 @@ class TimelineCalls(Calls):
 
 
 def build_entry(entry: HistoryEntry) -> TimelineEntry:
-    """Say it in the words of the wire."""
+    """Build the model of the response."""
     return TimelineEntry(at=render_instant(entry.at), kind=entry.kind.word, text=entry.text, facts=dict(entry.facts))

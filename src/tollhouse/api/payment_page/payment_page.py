@@ -1,4 +1,4 @@
-"""`POST /paymentPage`: a page on which one purchase is paid, behind an address that nobody can guess."""
+"""`POST /paymentPage`: create a page for one payment, with a URL that cannot be guessed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OPERATION = "paymentPage"
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request as far as it was read."""
+    """A request that was read."""
 
     merchant: Merchant
     request_id: str
@@ -62,7 +62,7 @@ class _Asked:
 
 
 class PaymentPageCalls(Calls):
-    """The call that makes a payment page. `context` tells the model what the environment asks of it."""
+    """The call that creates a payment page. `context` has the settings that validation depends on."""
 
     def __init__(
         self, links: LinkDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
@@ -73,23 +73,23 @@ class PaymentPageCalls(Calls):
 
     @call(
         "POST /paymentPage",
-        "Make a payment page",
+        "Create a payment page",
         Purpose.SELLS,
         PaymentPageRequest,
         PaymentPageAnswer,
         takes_request_id=True,
     )
     async def post_payment_page(self, request: Request) -> Response:
-        """Make a page on which your customer pays, and answer with its address: send the browser to `url`.
+        """Create a page on which your consumer pays. Send the browser to `url`.
 
-        The page is good for one purchase. It takes a card, with 3-D Secure where that is asked for, or one that the
-        consumer has paid with before, and then sends the browser to `redirectUrl`. The status comes by IPN.
+        The page is for one payment. It accepts a new card or a stored card of the consumer, with 3-D Secure if
+        requested, and then redirects the browser to `redirectUrl`. The status is sent by callback.
         """
         asked = await _read(self._links, self._gate, request, self._context())
         try:
             terms, ttl = await _build_terms(self._links.lookups, asked)
         except Invalid:
-            # What was true at the first time may be so no more: the product is gone, the site off.
+            # A retry may be invalid by now: its SKU is gone, or its site disabled.
             reply = await replay(self._links.database, asked.claim)
             if reply is None:
                 raise
@@ -108,7 +108,7 @@ class PaymentPageCalls(Calls):
 async def _read(
     links: LinkDependencies, gate: RequestAuthenticator, request: Request, context: dict[str, Any]
 ) -> _Asked:
-    """Authenticate, decode and validate, and collect the faults that the body has by itself."""
+    """Authenticate, decode and validate, and collect the faults of the body alone."""
     merchant = await gate.access(request)
     body, card_faults = await read_object(request)
     faults = find_cross_faults(body) | find_request_id_faults(request) | card_faults
@@ -122,7 +122,7 @@ async def _read(
 
 
 async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, timedelta]:
-    """Look up what a request refers to, and say what is sold and for how long. Raises Invalid with all its faults."""
+    """Load the references of a request and build the terms of its page. Raises Invalid with all faults."""
     model = asked.model
     if model is None or asked.faults:
         found = await load_references(lookups, _read_references(asked))
@@ -150,27 +150,27 @@ async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, ti
         receipt=_choose_receipt(model),
     )
     if not faults and compute_total(terms, method=METHOD).amount_minor > MAX_AMOUNT_MINOR:
-        faults = {"fees": ["together with what is due at once are too much"]}
+        faults = {"fees": ["exceed the maximum together with the amount due now"]}
     if faults:
         raise Invalid(faults)
     return terms, model.life
 
 
 def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
-    """Say whether a receipt is asked for: in its own language, else in the page's."""
+    """Return the requested receipt, in its own language or else the page's."""
     wish = model.emailOptions.to_wish() if model.emailOptions else None
     return replace(wish, language=wish.language or model.template.language) if wish else None
 
 
 def _read_references(asked: _Asked) -> RequestedPayment:
-    """Return what a faulty body refers to. It names the account of the acquirer where it says how it is paid."""
+    """Return the references of an invalid body. The acquirer account is in its payment fields."""
     payment = asked.body.get("payment")
     source = {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
     return read_references(asked.merchant.merchant_id, {**asked.body, "paymentSource": source, "url": {}})
 
 
 def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str, list[str]]:
-    """Name fields as a page's body has them: its addresses stand in the SKU, and the account with the payment."""
+    """Return faults under the paths of a page's body: URLs are in the SKU, the acquirer account in the payment."""
     places = {"url.": f"{first_path(body)}.url.", "paymentSource.": "payment."}
     named = {}
     for path, texts in faults.items():

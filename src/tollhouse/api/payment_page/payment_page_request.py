@@ -20,7 +20,7 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.links.create import DEFAULT_TTL, parse_ttl
 from tollhouse.links.model import ANY, FeeRule
 
-#: Every method that clients may name (wire contract, section 11); what cannot be paid with is not offered.
+#: Every method that clients may name (wire contract, section 11). Unsupported ones are not offered.
 METHODS = frozenset(
     re.findall(
         r"\w+",
@@ -32,7 +32,7 @@ METHODS = frozenset(
         """,
     )
 )
-#: Those that a page takes.
+#: The methods that a page supports.
 OFFERED = frozenset({"card"})
 MAX_FEES = 20
 MAX_PLACES = 300
@@ -40,12 +40,12 @@ MAX_PLACES = 300
 
 def _check_method(method: str) -> str:
     if method not in METHODS:
-        raise ValueError("is no payment method")
+        raise ValueError("is not a payment method")
     return method
 
 
 class FeeItem(Body):
-    """What a fee is for a method."""
+    """The fee for a method."""
 
     decisive: ClassVar[frozenset[str]] = frozenset({"paymentMethod"})
 
@@ -54,7 +54,7 @@ class FeeItem(Body):
         Decimal,
         BeforeValidator(partial(read_amount, currency=None)),
         WithJsonSchema({"type": "number", "minimum": 0, "examples": [0.5]}),
-    ] = Field(description="An amount in the currency of the purchase.")
+    ] = Field(description="An amount in the currency of the payment.")
 
     @field_validator("paymentMethod")
     @classmethod
@@ -63,20 +63,20 @@ class FeeItem(Body):
 
 
 class FeePlace(Body):
-    """What a fee is in a country."""
+    """The fees in a country."""
 
     decisive: ClassVar[frozenset[str]] = frozenset({"geo"})
 
     geo: Country = Field(
-        ANY, description="ISO 3166-1, three letters, or `ALL`. Two letters and lower case are taken too."
+        ANY, description="The ISO 3166-1 code, three letters, or `ALL`. Two letters and lower case are accepted too."
     )
     items: list[FeeItem] = Field(min_length=1, max_length=len(METHODS) + 1)
 
 
 class FeeFields(Body):
-    """A kind of fee, which is a line of its own on the page and is charged once, with what is due at once.
+    """A kind of fee: a line on the page, charged once with the amount due now.
 
-    Of each kind at most one value applies: the consumer's country comes before `ALL`, and so does the method.
+    At most one value of each kind applies: the consumer's country takes precedence over `ALL`, and so does the method.
     """
 
     type: text(64) = Field(description="The kind.", examples=["processing"])  # type: ignore[valid-type]
@@ -84,35 +84,35 @@ class FeeFields(Body):
 
 
 class TemplateFields(Body):
-    """How the page looks."""
+    """The appearance of the page."""
 
     language: str | None = Field(
-        None, pattern="^[A-Za-z]{2}$", description="Two letters; else the browser's.", examples=["en"]
+        None, pattern="^[A-Za-z]{2}$", description="Two letters; by default the browser's.", examples=["en"]
     )
-    layout: text(64) | None = Field(None, description="Taken and not used: there is one layout.")  # type: ignore[valid-type]
-    templateParameters: Metadata = Field(default_factory=dict, description="Taken and not used.")
+    layout: text(64) | None = Field(None, description="Accepted and ignored: there is one layout.")  # type: ignore[valid-type]
+    templateParameters: Metadata = Field(default_factory=dict, description="Accepted and ignored.")
 
 
 class PagePaymentFields(Body):
-    """How it is paid."""
+    """The payment options of the page."""
 
     method: list[str] = Field(
         default_factory=list,
         max_length=len(METHODS),
-        description="Offer only these; empty for all. A page takes `card`.",
+        description="The methods to offer; empty for all. Pages support `card`.",
     )
-    selected: str | None = Field(None, max_length=32, description="The method that is chosen when the page opens.")
-    secure: bool = Field(False, description="Ask for 3-D Secure, whatever the card.")
+    selected: str | None = Field(None, max_length=32, description="The method selected when the page opens.")
+    secure: bool = Field(False, description="Request 3-D Secure for any card.")
     test: bool = Field(False, description="Stage only.")
-    terminalMode: bool = Field(False, description="Taken and not used.")
-    emulateCode: str | None = Field(None, description="Stage only: end with this code; `0000` approves.")
+    terminalMode: bool = Field(False, description="Accepted and ignored.")
+    emulateCode: str | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
     mid: text(36, 2) | None = Field(  # type: ignore[valid-type]
-        None, description="The merchant account that is to be charged, and no other."
+        None, description="The acquirer account to charge."
     )
     bin: str | None = Field(
-        None, pattern="^[0-9]{6,8}$", description="Of an account for online banking; cards do not need it."
+        None, pattern="^[0-9]{6,8}$", description="The number of an account for online banking; not needed for cards."
     )
-    domain: Url | None = Field(None, description="Where the page is shown from; taken and not used.")
+    domain: Url | None = Field(None, description="The place of the link; accepted and ignored.")
 
     @field_validator("method")
     @classmethod
@@ -120,7 +120,7 @@ class PagePaymentFields(Body):
         for method in methods:
             _check_method(method)
         if methods and not OFFERED & set(methods):
-            raise ValueError("has none that a page takes, which is card")
+            raise ValueError("must include card, the only method of a page")
         return methods
 
     @field_validator("selected")
@@ -146,11 +146,11 @@ class PagePaymentFields(Body):
 
 
 class PaymentPageRequest(Body):
-    """A page on which one purchase is paid."""
+    """A page for one payment."""
 
-    sku: AnySku = Field(description="What is sold, as in a payment. `url` in it says where the result goes.")
-    consumer: PageConsumerFields = Field(default_factory=PageConsumerFields, description="Who buys, if it is known.")
-    metadata: Metadata = Field(default_factory=dict, description="Comes back as sent; a list is taken too.")
+    sku: AnySku = Field(description="The item sold, as in a payment. Its `url` has the URLs for the result.")
+    consumer: PageConsumerFields = Field(default_factory=PageConsumerFields, description="The consumer, if known.")
+    metadata: Metadata = Field(default_factory=dict, description="Returned as sent; a list is accepted too.")
     emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)
     template: TemplateFields = Field(default_factory=TemplateFields)
     payment: PagePaymentFields = Field(default_factory=PagePaymentFields)
@@ -158,7 +158,7 @@ class PaymentPageRequest(Body):
     ttl: str | None = Field(
         None,
         max_length=16,
-        description="How long it may be paid: seconds, or a number with `s`, `m`, `h` or `d`; from `1m` to `90d`, "
+        description="The time to pay: seconds, or a number with `s`, `m`, `h` or `d`; from `1m` to `90d`, "
         "by default `1d`.",
         examples=["30m"],
     )
@@ -172,17 +172,17 @@ class PaymentPageRequest(Body):
 
     @property
     def skus(self) -> list[SkuFields]:
-        """What is sold: one, or those of a bundle."""
+        """The items: one, or those of a bundle."""
         return self.sku if isinstance(self.sku, list) else [self.sku]
 
     @property
     def life(self) -> timedelta:
-        """How long the page may be paid."""
+        """The lifetime of the page."""
         return DEFAULT_TTL if self.ttl is None else parse_ttl(self.ttl)
 
 
 def read_fee_rules(fees: list[FeeFields], currency: Currency) -> tuple[list[FeeRule], dict[str, list[str]]]:
-    """Return the rules for fees, and the faults of those that are no amounts of this currency."""
+    """Return the fee rules, and faults of amounts that this currency does not allow."""
     rules: list[FeeRule] = []
     faults: dict[str, list[str]] = {}
     for path, kind, place, item in _walk(fees):
@@ -205,5 +205,5 @@ def _walk(fees: list[FeeFields]) -> list[tuple[str, str, FeePlace, FeeItem]]:
 
 
 def first_path(body: dict[str, Any]) -> str:
-    """Return where the first SKU stands in a body."""
+    """Return the path of the first SKU in a body."""
     return "sku.0" if isinstance(body.get("sku"), list) and body["sku"] else "sku"

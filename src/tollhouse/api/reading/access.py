@@ -20,16 +20,16 @@ class RequestAuthenticator:
         self._trusted_proxies = tuple(trusted_proxies)
 
     async def access(self, request: Request) -> Merchant:
-        """Return the merchant who calls. Raises NotAuthenticated, RateLimited and Forbidden."""
+        """Return the calling merchant. Raises NotAuthenticated, RateLimited and Forbidden."""
         return await self.access_with(request, read_key(request))
 
     async def access_with(self, request: Request, key: str | None) -> Merchant:
-        """Return the merchant whose key was sent elsewhere. Raises NotAuthenticated, RateLimited and Forbidden."""
+        """Return the merchant of a key from another place. Raises NotAuthenticated, RateLimited and Forbidden."""
         sells = request.purpose is Purpose.SELLS
         return await self._doorman.authenticate_merchant(key, address=self.address_of(request), sells=sells)
 
     async def recognise(self, request: Request) -> Merchant | None:
-        """Return the merchant whose key was sent, if a key is not needed; one that may not be used is ignored.
+        """Return the merchant of an optional key; an unusable key is ignored.
 
         Raises MerchantDisabled.
         """
@@ -43,7 +43,7 @@ class RequestAuthenticator:
             return None
 
     def address_of(self, request: Request) -> str:
-        """Return the caller's address: the peer's, or behind trusted proxies the nearest that is none of them.
+        """Return the caller's address: the peer's, or behind trusted proxies the nearest other one.
 
         A proxy adds to the end: to the last header of that name, or as one more. What comes before may be forged.
         """
@@ -57,7 +57,7 @@ class RequestAuthenticator:
         return address
 
     def comes_from_proxy(self, request: Request) -> bool:
-        """Tell whether a trusted proxy is at the other end of the connection."""
+        """Return whether the peer is a trusted proxy."""
         return self._is_trusted(normalize_address(request.peer))
 
     def _is_trusted(self, address: str) -> bool:
@@ -71,7 +71,7 @@ def read_key(request: Request) -> str | None:
 
 
 def find_request_id_faults(request: Request) -> dict[str, list[str]]:
-    """Say what is wrong with the X-Request-ID that was sent, if one was."""
+    """Return the faults of the X-Request-ID, if one was sent."""
     sent = request.sent_request_id
     fault = None if sent is None else find_request_id_fault(sent)
     return {"X-Request-ID": [fault]} if fault else {}

@@ -1,4 +1,4 @@
-"""Request bodies: read them, the base of their models, and their faults in the words of this API."""
+"""Request bodies: reading, the base of their models, and the texts of their faults."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Model = TypeVar("Model", bound=BaseModel)
 async def read_object(
     request: Request, *, limit_bytes: int = MAX_BODY_BYTES, card_fields: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Read a body that has to be a JSON object, and name the fields in which a card number must not stand.
+    """Read a body that must be a JSON object, and reject card numbers in other fields.
 
-    Nothing and `[]` are the empty object. `card_fields` are the paths at which the request may have its card number.
+    An empty body and `[]` are the empty object. `card_fields` are the paths that may contain the card number.
     Raises WrongMediaType, TooLarge and Invalid.
     """
     body = await request.read_body(limit_bytes=limit_bytes)
@@ -38,15 +38,15 @@ async def read_object(
 
 
 async def read_form(request: Request, *, limit_bytes: int) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Read a body of form fields, whatever its content type says, and name those in which a card number stands.
+    """Read a body of form fields, whatever its content type, and reject card numbers.
 
-    Of a field that comes twice the last one counts. Raises TooLarge and Invalid.
+    The last value of a repeated field counts. Raises TooLarge and Invalid.
     """
     return read_screened_form(await request.read_body(limit_bytes=limit_bytes))
 
 
 def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
-    """Read `[]` as `{}`, and a field that is null or an empty text as one that is not there, unless it is decisive."""
+    """Read `[]` as `{}`, and null or an empty text as an absent field, unless the field is decisive."""
     if content == []:
         return {}
     if isinstance(content, dict):
@@ -57,22 +57,22 @@ def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
 
 
 def _refuse_blanks(schema: Any) -> Any:
-    """Return the schema of a model that takes no empty text."""
+    """Return the schema of a model that rejects empty texts."""
     if schema["type"] == "model":
         return schema | {"config": schema["config"] | {"str_min_length": 1}}
     return schema | {"schema": _refuse_blanks(schema["schema"])}
 
 
-TEXT_OF_UNKNOWN = "is no field of this request"
+TEXT_OF_UNKNOWN = "is not a field of this request"
 
 
 def names_of(model: type[BaseModel]) -> frozenset[str]:
-    """Return the names of a model's fields, as on the wire."""
+    """Return the names of a model's fields on the wire."""
     return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
 class Canonical:
-    """The canonical form of a field: a schema of compiled code, or a type. Strict validation takes no other form."""
+    """The canonical form of a field: a schema of compiled code, or a type. Strict validation accepts only this form."""
 
     def __init__(self, form: Any) -> None:
         self._form = form
@@ -86,8 +86,8 @@ class Canonical:
 def validate(model: type[Model], content: dict[str, Any], context: Mapping[str, Any] | None) -> Model:
     """Validate a body. Raises ValidationError.
 
-    Of models that are `strict_first`, most bodies have all fields in their canonical form, which compiled code checks
-    quickly. Only another body is read with all tolerances, and searched for all its faults.
+    If a model is `strict_first`, compiled code first checks whether all fields have their canonical form, as most
+    bodies do. Only other bodies are read with all tolerances and searched for all faults.
     """
     if issubclass(model, Body) and model.strict_first:
         with suppress(ValidationError):
@@ -96,7 +96,7 @@ def validate(model: type[Model], content: dict[str, Any], context: Mapping[str, 
 
 
 class Body(BaseModel):
-    """What all request models share: unknown fields are ignored, numbers may stand for texts, blanks are absent."""
+    """The base of request models: unknown fields are ignored, numbers are accepted as texts, blanks are absent."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="ignore",
@@ -105,17 +105,17 @@ class Body(BaseModel):
         hide_input_in_errors=True,
     )
 
-    #: Fields without which the call does the most that it can. One must not be blank, and beside its absence an unknown
-    #: field is refused, which may be a misspelling of it. One that the model does not have is always absent.
+    #: Fields whose absence gives a call its largest effect. They must not be blank, and if one is absent, unknown
+    #: fields are rejected, because one may be a misspelling. A field that the model lacks is always absent.
     decisive: ClassVar[frozenset[str]] = frozenset()
-    #: A body that strict validation takes says the same as when it is read with all tolerances.
+    #: Whether strict validation comes first. It gives the same result as reading with all tolerances.
     strict_first: ClassVar[bool] = False
 
     @classmethod
     def find_decisive_faults(cls, content: dict[str, Any]) -> dict[str, list[str]]:
         """Return the faults of decisive fields, by the fields' names."""
         blank = {name for name in cls.decisive if name in content and content[name] in (None, "", [])}
-        faults = {name: ["must not be blank; leave it out, or say what is meant"] for name in sorted(blank)}
+        faults = {name: ["must not be blank; send a value or leave it out"] for name in sorted(blank)}
         known = names_of(cls)
         if cls.decisive <= (known & content.keys()) - blank:
             return faults
@@ -136,25 +136,25 @@ class Body(BaseModel):
         return _drop_blanks(content, decisive=cls.decisive)
 
 
-#: What `paymentSource.type` may be.
+#: The values of `paymentSource.type`.
 SOURCE_KINDS = ("card", "token", "consumer", "paymentAccountId", "paymentAccountIdWithCvv", "cc_token")
 
-#: The steps that a union adds to the paths of its fields, by the field that holds it: they are no part of the request.
+#: The steps that a union adds to the paths of its fields, by the field that contains it. They are left out of paths.
 VARIANTS = {"paymentSource": frozenset(SOURCE_KINDS), "sku": frozenset({"one", "bundle"})}
-#: Further names of fields, by the source that has them: a fault is told under the first.
+#: Other names of fields by source. A fault is reported under the first name.
 OTHER_NAMES = {("token", "value"): "token", ("consumer", "value"): "id"}
 MAX_PATH_LENGTH = 128
 
-#: What pydantic found, in the words of this API. `{}` is filled from the error's context.
+#: Errors of pydantic as texts of this API. Placeholders are filled from the error's context.
 TEXTS = {
     "missing": "is required",
-    "extra_forbidden": "is no field of this request",
+    "extra_forbidden": "is not a field of this request",
     "union_tag_not_found": "is required",
     "union_tag_invalid": f"must be one of {', '.join(SOURCE_KINDS)}",
     "string_type": "must be a text",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "is not well formed",
+    "string_pattern_mismatch": "has an invalid form",
     "list_type": "must be a list",
     "too_long": "must have at most {max_length} entries",
     "bool_type": "must be true or false",
@@ -175,7 +175,7 @@ TEXTS = {
 
 
 def describe_faults(error: ValidationError) -> dict[str, list[str]]:
-    """Name every field that a model refused, by its path in the request, without any of its content."""
+    """Return the faults of every rejected field, by its path, without its content."""
     faults: dict[str, list[str]] = {}
     for fault in error.errors(include_url=False, include_input=False):
         path = _write_path(fault["loc"], is_missing_tag=fault["type"].startswith("union_tag"))

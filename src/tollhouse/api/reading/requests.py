@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-#: Names of card security codes, in the fields of ours and of others.
+#: Names of fields for security codes, in our API and in others.
 CODE_NAMES = ("cvv", "cvc", "securitycode")
 
-#: The same bytes for equal bodies, whatever the order of their fields.
+#: Encodes equal bodies as equal bytes, whatever the order of their fields.
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
-#: Hashes bytes under a key of the vault.
+#: A function that hashes bytes under a key of the vault.
 Digest = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedRequest(Generic[Model]):
-    """A sound request: who sent it, what it says, and the claim of its request id if it creates and sent one."""
+    """A valid request: its merchant, its content, and the claim of its request ID if it creates and has one."""
 
     merchant: Merchant
     request_id: str
@@ -52,7 +52,7 @@ async def read_request(
 ) -> AuthenticatedRequest[Model]:
     """Authenticate, decode and validate a request that changes something. Its X-Request-ID is only for the log.
 
-    Raises Invalid with every faulty field at once, and whatever `RequestAuthenticator.access` and `read_object` raise.
+    Raises Invalid with every fault, and the errors of `RequestAuthenticator.access` and `read_object`.
     """
     merchant = await gate.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
@@ -68,7 +68,7 @@ async def read_lenient_request(
     limit_bytes: int,
     card_fields: Collection[str] = (),
 ) -> AuthenticatedRequest[Model]:
-    """Do the same for a control of stage, whose body may have any content type, and a card in `card_fields`."""
+    """Do the same for a call of stage, whose body may have any content type, and a card in `card_fields`."""
     merchant = await authenticator.access(request)
     body = await request.read_body(limit_bytes=limit_bytes)
     content, faults = read_screened_object(body, allowed=card_fields)
@@ -95,23 +95,23 @@ async def read_creation(
 
 
 async def read_query(gate: RequestAuthenticator, request: Request, model: type[Model]) -> AuthenticatedRequest[Model]:
-    """Authenticate a request that reads, and validate what stands after its question mark.
+    """Authenticate a request that reads, and validate its query parameters.
 
-    A parameter that the call does not know is refused: it would narrow nothing, and be taken for a filter.
+    An unknown parameter is rejected, because the caller would take it for a filter.
     """
     merchant = await gate.access(request)
     given = request.query
-    faults = {name: ["is no parameter of this call"] for name in given if name not in names_of(model)}
+    faults = {name: ["is not a parameter of this call"] for name in given if name not in names_of(model)}
     faults |= {name: ["is given twice"] for name in given if name not in faults and len(given[name]) > 1}
     content = {name: values[0] for name, values in given.items()}
     return AuthenticatedRequest(merchant, request.request_id, validate_body(model, content, faults))
 
 
 def _find_query_faults(request: Request, model: type[BaseModel]) -> dict[str, list[str]]:
-    """Name the parameters of a call with decisive fields: one of them may have been put there by mistake."""
+    """Return faults of query parameters of a call with decisive fields: a field may be there by mistake."""
     if not (issubclass(model, Body) and model.decisive):
         return {}
-    return {name: ["is no parameter of this call; the body has it"] for name in request.query}
+    return {name: ["is not a parameter of this call; send it in the body"] for name in request.query}
 
 
 def build_claim(
@@ -129,9 +129,9 @@ def build_claim(
 
 
 def leave_out_codes(content: Any) -> Any:
-    """Return a body without card security codes, under whatever name and wherever they stand.
+    """Return a body without security codes, whatever their names and places.
 
-    A digest that covered one would let its key give it back: there are only a thousand of them (PCI DSS 4.0.1, 3.3.1).
+    A digest with a code would reveal it to holders of the key: there are only a thousand codes (PCI DSS 4.0.1, 3.3.1).
     """
     if isinstance(content, dict):
         return {
@@ -153,7 +153,7 @@ def _names_code(name: str) -> bool:
 def validate_body(
     model: type[Model], content: dict[str, Any], faults: dict[str, list[str]], context: Mapping[str, Any] | None = None
 ) -> Model:
-    """Return the model of a body. Raises Invalid with these faults and those that the model finds."""
+    """Return the model of a body. Raises Invalid with the given faults and those of the model."""
     if issubclass(model, Body):
         faults = model.find_decisive_faults(content) | faults if model.decisive else faults
     try:

@@ -1,1 +1,1 @@
-"""Calls of stage, which stand for issuers, cardholders and time."""
+"""Calls of stage that simulate issuers, cardholders and time."""

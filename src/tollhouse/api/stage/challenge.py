@@ -1,4 +1,4 @@
-"""`POST /stage/3ds/{orderId}`: answer a challenge without a browser. Stage only."""
+"""`POST /stage/3ds/{orderId}`: complete a challenge without a browser. Stage only."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MAX_BODY_BYTES = 8 * 1024
 
 
 class CompleteChallenge(Protocol):
-    """Takes an authentication to its end, as a cardholder would."""
+    """The function that completes an authentication, as a cardholder would."""
 
     async def __call__(self, *, merchant_id: int, payment_id: int, result: Outcome) -> Reply:
-        """Return the payment as it then is. Raises NotFound for an order that is not this merchant's."""
+        """Return the resulting payment. Raises NotFound if the merchant has no such order."""
         ...
 
 
@@ -37,25 +37,25 @@ def _read_result(value: Any) -> Any:
 
 
 class ChallengeRequest(Body):
-    """The end of a challenge."""
+    """The result of a challenge."""
 
     result: Annotated[Outcome, BeforeValidator(_read_result)] = Field(
-        description="`pass`: the cardholder enters the right code; `fail`: a wrong one; `timeout`: never comes back."
+        description="`pass`: the cardholder enters the right code; `fail`: a wrong one; `timeout`: none."
     )
 
 
 class ChallengeCalls(Calls):
-    """The call that answers a challenge. Stage only."""
+    """The call that completes a challenge. Stage only."""
 
     def __init__(self, authenticator: RequestAuthenticator, complete: CompleteChallenge) -> None:
         self._authenticator = authenticator
         self._complete = complete
 
-    @call("POST /stage/3ds/{orderId}", "Answer a challenge", Purpose.SETS_UP, ChallengeRequest, PaymentAnswer)
+    @call("POST /stage/3ds/{orderId}", "Complete a challenge", Purpose.SETS_UP, ChallengeRequest, PaymentAnswer)
     async def answer_challenge(self, request: Request) -> Response:
-        """Answer a challenge without a browser, and return the payment as it then is. Stage only.
+        """Complete a challenge without a browser, and return the resulting payment. Stage only.
 
-        A payment that is final already is returned as it is.
+        A finished payment is returned unchanged.
         """
         asked = await read_lenient_request(self._authenticator, request, ChallengeRequest, limit_bytes=MAX_BODY_BYTES)
         order_id = read_id(request.path_parameters["orderId"], NO_ORDER)

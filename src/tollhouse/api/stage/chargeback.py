@@ -1,4 +1,4 @@
-"""`POST /stage/chargeback/{transactionId}`: the steps of a dispute, recorded as an issuer would. Stage only."""
+"""`POST /stage/chargeback/{transactionId}`: record the steps of a dispute. Stage only."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tollhouse.wire.answers import PaymentAnswer
 
 
 class ChargebackRequest(AmountFields, ReasonFields):
-    """How much an issuer takes back, why, and which step of the dispute it is."""
+    """A step of a dispute with its amount and reason."""
 
     mode: ChargebackMode = Field("chargebackFirst", description="The step of the dispute.")
-    won: bool = Field(False, description="With `chargebackRepresent`: the dispute is won, and the sum comes back.")
+    won: bool = Field(False, description="With `chargebackRepresent`: the dispute is won, and the amount is returned.")
 
     @field_validator("won")
     @classmethod
@@ -40,12 +40,12 @@ class ChargebackRequest(AmountFields, ReasonFields):
 
     @property
     def step(self) -> DisputeStep:
-        """The step in the words of the house."""
+        """The step in the terms of the domain."""
         return DisputeStep.WON if self.won else STEPS[self.mode]
 
 
 class IssuerCalls(Calls):
-    """Steps of disputes, recorded as an issuer would. Stage only."""
+    """The call that records steps of disputes. Stage only."""
 
     def __init__(
         self, chargebacks: ChargebackDependencies, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
@@ -63,9 +63,9 @@ class IssuerCalls(Calls):
         takes_request_id=True,
     )
     async def post_chargeback(self, request: Request) -> Response:
-        """Record a step of a dispute about a payment, of all that is left of it or of an amount. Stage only.
+        """Record a step of a dispute about a payment, over an amount or all that is left. Stage only.
 
-        An issuer takes what it likes: also more than is left, and of a payment that is open, failed or was voided.
+        Like an issuer, it accepts any amount and any payment, also a pending, failed or voided one.
         """
         asked = await read_creation(self._gate, request, ChargebackRequest, operation="chargeback", digest=self._digest)
         wish = OperationRequest(

@@ -25,7 +25,7 @@ from tollhouse.wire.stage import ClockAnswer, DueAnswer, OutlookAnswer
 
 MAX_BODY_BYTES = 8 * 1024
 
-#: The farthest that one call goes, and that calls go in all: calendars end somewhere.
+#: The maximum distance of one call, and the end of the calendar.
 LONGEST = Offset(20, "y")
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ ADVANCE_TEXT = "must be an offset such as 30d, 2w, 1m (a month), 1y, or hours, m
 
 
 class Reading(Protocol):
-    """A merchant's time, and how far it is ahead of the real one."""
+    """A merchant's time and its distance from the real time."""
 
     @property
     def time(self) -> datetime:
@@ -43,11 +43,11 @@ class Reading(Protocol):
 
     @property
     def offset(self) -> timedelta:
-        """How far it is ahead."""
+        """The distance from the real time."""
 
 
 class ClockChange(Protocol):
-    """How a clock stands that was moved, by how much, and in how many steps."""
+    """An advanced clock, the distance, and the number of steps."""
 
     @property
     def reading(self) -> Reading:
@@ -55,15 +55,15 @@ class ClockChange(Protocol):
 
     @property
     def by(self) -> timedelta:
-        """How much later it is than before."""
+        """The distance of this call."""
 
     @property
     def steps(self) -> int:
-        """How many instants there were."""
+        """The number of times at which the clock stopped."""
 
 
 class ClockForecast(Protocol):
-    """A clock, and what falls due next by it."""
+    """A clock with the next due times."""
 
     @property
     def reading(self) -> Reading:
@@ -71,16 +71,16 @@ class ClockForecast(Protocol):
 
     @property
     def next(self) -> Sequence[tuple[str, datetime]]:
-        """Kinds and instants, the earliest first."""
+        """Kinds and due times, earliest first."""
 
 
-#: Moves a merchant's clock to the goal that is chosen by its time.
+#: Advances a merchant's clock to a goal chosen by its time.
 Advance = Callable[[int, Callable[[datetime], datetime]], Awaitable[ClockChange]]
 Look = Callable[[int], Awaitable[ClockForecast]]
 
 
 def read_advance(value: Any) -> Offset | timedelta:
-    """Read by how much the clock is to be moved. Raises ValueError."""
+    """Read the distance to advance. Raises ValueError."""
     text = value if isinstance(value, str) else ""
     form = DURATION_FORM.fullmatch(text)
     if form is not None:
@@ -93,20 +93,20 @@ def read_advance(value: Any) -> Offset | timedelta:
 
 
 class ClockRequest(Body):
-    """How far the clock is moved: one of the two is given."""
+    """The goal of an advance: one of two fields is given."""
 
     model_config = ConfigDict(extra="forbid")
 
     until: Moment | None = Field(
         None,
-        description="To when: with its zone, or as bodies show times, in UTC. Later than your time.",
+        description="The time to reach, with its zone or in UTC. Later than your time.",
         examples=["2027-01-31T12:00:00Z", "2027-01-31 12:00:00"],
     )
     advance: Annotated[Offset | timedelta, BeforeValidator(read_advance), WithJsonSchema({"type": "string"})] | None = (
         Field(
             None,
             validate_default=True,
-            description="By how much: an offset as prices have it, where `m` is months (`30d`, `2w`, `1m`, `1y`), or "
+            description="The distance: an offset as in prices, where `m` is months (`30d`, `2w`, `1m`, `1y`), or "
             "hours, minutes and seconds in the form of ISO 8601 (`PT36H`, `PT15M`, `PT90S`).",
             examples=["30d"],
         )
@@ -116,22 +116,22 @@ class ClockRequest(Body):
     @classmethod
     def _check_there_is_one(cls, given: Offset | timedelta | None, info: ValidationInfo) -> Offset | timedelta | None:
         if "until" in info.data and (given is None) == (info.data["until"] is None):
-            raise ValueError("is required, or until" if given is None else "cannot stand beside until")
+            raise ValueError("is required, or until" if given is None else "cannot be combined with until")
         return given
 
     def choose_goal(self, now: datetime) -> datetime:
-        """Return to when a clock is moved that shows this time. Raises Invalid."""
+        """Return the goal of a clock at this time. Raises Invalid."""
         field = "advance" if self.until is None else "until"
         goal = self.until if self.until is not None else _step(now, self.advance)
         if goal is None or goal > min(add_offset(now, LONGEST), LATEST):
-            raise Invalid({field: [f"may lead at most {LONGEST.count} years on, and not past the year {LATEST.year}"]})
+            raise Invalid({field: [f"may advance at most {LONGEST.count} years, up to the year {LATEST.year}"]})
         if goal <= now and self.until is not None:
-            raise Invalid({field: [f"has passed: your clock shows {render_instant(now)}, and never goes back"]})
+            raise Invalid({field: [f"is past: your clock shows {render_instant(now)}, and cannot go back"]})
         return goal
 
 
 def _step(now: datetime, by: Offset | timedelta | None) -> datetime | None:
-    """Return the moment that is so much later; None where no calendar has it."""
+    """Return a later time, or None beyond the calendar."""
     try:
         return now + by if isinstance(by, timedelta) else add_offset(now, by) if by else None
     except (OverflowError, ValueError):
@@ -139,7 +139,7 @@ def _step(now: datetime, by: Offset | timedelta | None) -> datetime | None:
 
 
 def _ceil_millisecond(at: datetime) -> datetime:
-    """Return a time as it is shown, not before it: what falls due at it is due when the clock shows it."""
+    """Round a time up to its shown form, so that work due at it is due when the clock shows it."""
     return at + timedelta(microseconds=-at.microsecond % 1000)
 
 
@@ -153,12 +153,12 @@ class ClockCalls(Calls):
 
     @call("POST /stage/clock", "Advance your clock", Purpose.SETS_UP, ClockRequest, ClockAnswer, refuses=(409,))
     async def post_clock(self, request: Request) -> Response:
-        """Advance your clock, and do all that falls due on the way, each at its time. Stage only.
+        """Advance your clock, and do all work that falls due before, each at its time. Stage only.
 
-        The clock goes from one due instant to the next, and on when all is done and its callbacks are delivered or wait
-        for another try. The answer comes when it is there: in moments, or in as many minutes as your server is slow. If
-        ten do not suffice it is 503, says how far the clock came, and how to go on. The clock never goes back. While
-        it moves, another such call is 409.
+        The clock stops at each due time until all work is done and its callbacks are delivered or wait for a retry.
+        The response is sent when the goal is reached, which takes longer if your server is slow. After ten minutes it
+        is 503, with the time reached and how to continue. The clock never goes back. Meanwhile, another such call is
+        409.
         """
         asked = await read_request(self._gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
         moved = await self._advance(asked.merchant.merchant_id, asked.body.choose_goal)
@@ -170,9 +170,9 @@ class ClockCalls(Calls):
         )
         return Response(render(answer))
 
-    @call("GET /stage/clock", "Read your clock", answer=OutlookAnswer)
+    @call("GET /stage/clock", "Get your clock", answer=OutlookAnswer)
     async def get_clock(self, request: Request) -> Response:
-        """Return your time and what falls due next. Stage only."""
+        """Return your time and the next due times. Stage only."""
         merchant = await self._gate.access(request)
         outlook = await self._look(merchant.merchant_id)
         due = [

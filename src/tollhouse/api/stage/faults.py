@@ -23,7 +23,7 @@ from tollhouse.merchants.model import Merchant
 from tollhouse.wire.render import render_json
 from tollhouse.wire.stage import FaultListAnswer, FaultName, JournalAnswer
 
-#: Posts a message to the simulator and returns its answer.
+#: Posts a message to the simulator and returns the response.
 AskSimulator = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 FAULTS = get_args(FaultName)
@@ -58,7 +58,7 @@ def _read_seconds(value: Any) -> float:
 
 
 def _read_card(value: Any) -> str:
-    """Return a card as it may be shown, which is how the simulator knows it."""
+    """Return a masked card number, which the simulator recognizes."""
     try:
         return CardNumber.parse(read_number(str(value))).masked
     except CardDataError as error:
@@ -69,7 +69,7 @@ def _read_currency(value: Any) -> str:
     try:
         return Currency.parse(str(value)).code
     except KeyError:
-        raise ValueError("is no currency of ISO 4217") from None
+        raise ValueError("is not a currency of ISO 4217") from None
 
 
 def _read_limit(value: Any) -> int:
@@ -80,22 +80,22 @@ def _read_limit(value: Any) -> int:
 
 
 class FaultRequest(Body):
-    """A fault, and the messages that it happens to: the next ones, or those of a card or an amount."""
+    """A fault and its messages: the next ones, or those with a card or an amount."""
 
     fault: Annotated[FaultName, BeforeValidator(_read_fault)] = Field(
-        description="`latency`: the issuer answers late; `dropBefore`: it never gets the message; `dropAfter`: its "
-        "answer is lost; `duplicate`: it gets the message twice."
+        description="`latency`: the issuer responds late; `dropBefore`: the message is lost; `dropAfter`: the "
+        "response is lost; `duplicate`: the message arrives twice."
     )
     calls: Annotated[
         int, BeforeValidator(_read_calls), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_CALLS})
-    ] = Field(1, description="How many messages.")
+    ] = Field(1, description="The number of messages.")
     seconds: Annotated[
         float, BeforeValidator(_read_seconds), WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_SECONDS})
-    ] = Field(5.0, description="How late, with `latency`.")
+    ] = Field(5.0, description="The delay in seconds, with `latency`.")
     card: (
         Annotated[str, BeforeValidator(_read_card), WithJsonSchema({"type": "string", "pattern": "^[0-9]{12,19}$"})]
         | None
-    ) = Field(None, description="Only messages about this card.", examples=["4024007179366348"])
+    ) = Field(None, description="Only messages with this card.", examples=["4024007179366348"])
     currency: Annotated[
         str, BeforeValidator(_read_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
     ] = Field("USD", description="ISO 4217, with `amount`.")
@@ -113,7 +113,7 @@ class FaultRequest(Body):
         return amount
 
     def to_message(self) -> dict[str, Any]:
-        """Return the fault as the simulator is told of it."""
+        """Return the fault as a message to the simulator."""
         amount = None
         if self.amount is not None:
             money = Money.parse(self.amount, Currency.of(self.currency))
@@ -128,11 +128,11 @@ class FaultRequest(Body):
 
 
 class JournalQuery(Body):
-    """How much of the journal to read."""
+    """The part of the journal to read."""
 
     limit: Annotated[
         int, BeforeValidator(_read_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_ENTRIES})
-    ] = Field(DEFAULT_ENTRIES, description="How many entries at most.")
+    ] = Field(DEFAULT_ENTRIES, description="The maximum number of entries.")
 
 
 class FaultCalls(Calls):
@@ -144,33 +144,33 @@ class FaultCalls(Calls):
 
     @call("POST /stage/faults", "Add a fault", Purpose.SETS_UP, FaultRequest, FaultListAnswer, status=201)
     async def add_fault(self, request: Request) -> Response:
-        """Let something happen to the next messages about your payments to the issuer. Stage only.
+        """Add a fault to the next messages about your payments to the issuer. Stage only.
 
-        Without card and amount it is the very next message. The oldest fault that fits comes first. At most 100 wait.
+        Without card and amount it applies to the next message. The oldest matching fault comes first. At most 100 wait.
         """
         asked = await read_lenient_request(
             self._authenticator, request, FaultRequest, limit_bytes=MAX_BODY_BYTES, card_fields=CARD_FIELDS
         )
         answer = await self._ask("/control/faults/add", asked.merchant, **asked.body.to_message())
         if answer.get("isFull"):
-            raise Invalid({"fault": ["cannot be added: too many wait already"]})
+            raise Invalid({"fault": ["cannot be added: the maximum is reached"]})
         return Response(render_json(show_faults(answer)), 201)
 
-    @call("GET /stage/faults", "List faults that wait", answer=FaultListAnswer)
+    @call("GET /stage/faults", "List pending faults", answer=FaultListAnswer)
     async def list_faults(self, request: Request) -> Response:
-        """Return what still waits for your messages. Stage only."""
+        """Return pending faults. Stage only."""
         merchant = await self._authenticator.access(request)
         return Response(render_json(show_faults(await self._ask("/control/faults/list", merchant))))
 
-    @call("DELETE /stage/faults", "Remove faults that wait", Purpose.SETS_UP)
+    @call("DELETE /stage/faults", "Delete pending faults", Purpose.SETS_UP)
     async def clear_faults(self, request: Request) -> Response:
-        """Remove what waits. Stage only."""
+        """Delete pending faults. Stage only."""
         await self._ask("/control/faults/clear", await self._authenticator.access(request))
         return Response()
 
-    @call("GET /stage/journal", "Read the issuer's journal", query=JournalQuery, answer=JournalAnswer)
+    @call("GET /stage/journal", "Get the issuer's journal", query=JournalQuery, answer=JournalAnswer)
     async def show_journal(self, request: Request) -> Response:
-        """Return what the issuer believes happened to your payments, the newest first. Stage only."""
+        """Return the issuer's records of your payments, newest first. Stage only."""
         asked = await read_query(self._authenticator, request, JournalQuery)
         return Response(render_json(await self._ask("/control/journal", asked.merchant, limit=asked.body.limit)))
 
@@ -179,7 +179,7 @@ class FaultCalls(Calls):
 
 
 def show_faults(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what waits in the words of the request; a card is shown as cards may be."""
+    """Return pending faults in the form of the request, with masked cards."""
     return {"faults": [_show_fault(fault) for fault in answer["faults"]]}
 
 

@@ -1,4 +1,4 @@
-"""`/testPaymentData`: cards that a merchant makes for tests (wire contract, sections 3.6 and 4.13). Stage only."""
+"""`/testPaymentData`: a merchant's own test cards (wire contract, sections 3.6 and 4.13). Stage only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tollhouse.wire.stage import ListMeta, TestPaymentDataAnswer, TestPaymentDat
 
 #: The path of one test card.
 ONE = "/testPaymentData/{testDataId}"
-#: What is on a card when nobody says.
+#: The default balance.
 DEFAULT_BALANCE = Decimal(1_000_000)
 MAX_ADDRESSES = 50
 MAX_ADDRESS_LENGTH = 45
@@ -48,14 +48,14 @@ MAX_OFFSET = 2**31
 
 def _check_address(value: str) -> str:
     if len(value) > MAX_ADDRESS_LENGTH or "%" in value:
-        raise ValueError("is no IP address")
+        raise ValueError("is not an IP address")
     try:
         return str(parse_address(value))
     except ValueError:
-        raise ValueError("is no IP address") from None
+        raise ValueError("is not an IP address") from None
 
 
-#: Without its currency at first: its decimals are counted where that is known.
+#: An amount whose currency is not known yet; its decimals are checked later.
 Balance = Annotated[
     Decimal, BeforeValidator(partial(read_amount, currency=None)), WithJsonSchema({"type": "number", "minimum": 0})
 ]
@@ -63,17 +63,19 @@ Address = Annotated[str, AfterValidator(_check_address), Field(examples=["203.0.
 
 
 class TestPaymentDataRequest(Body):
-    """What is to be made."""
+    """A test card to create."""
 
     type: Type = Field(description="The brand of a card, or `sepa` for an account.")
     currency: AnyCurrency = Field("USD", description="ISO 4217.")
     balance: Balance = Field(
-        DEFAULT_BALANCE, description="Charges take from it. No more decimals than the currency has."
+        DEFAULT_BALANCE, description="The balance, which charges reduce. No more decimals than the currency has."
     )
     allowedIps: list[Address] = Field(
-        default_factory=list, max_length=MAX_ADDRESSES, description="Consumers pay from nowhere else; empty: anywhere."
+        default_factory=list,
+        max_length=MAX_ADDRESSES,
+        description="The only IP addresses of consumers that can pay; empty: any.",
     )
-    emulate3ds: bool = Field(False, description="Challenge every payment by its holder.")
+    emulate3ds: bool = Field(False, description="Challenge every payment by the cardholder.")
     expired: bool = Field(False, description="Decline every charge as expired.")
     comment: str | None = Field(None, max_length=MAX_COMMENT_LENGTH, description="Yours.")
 
@@ -85,7 +87,7 @@ class TestPaymentDataRequest(Body):
         return balance
 
     def to_wish(self, claim: Claim | None) -> TestDataRequest:
-        """Say it in the words of the issuer; what claims the request names it there too."""
+        """Convert the request to the terms of the issuer, with the claim of its request ID."""
         return TestDataRequest(
             type=self.type,
             balance=Money.parse(self.balance, Currency.of(self.currency)),
@@ -111,16 +113,16 @@ class TestAddressesRequest(Body):
         validation_alias=AliasChoices("ips", "items", "allowedIps"),
         min_length=1,
         max_length=MAX_ADDRESSES,
-        description="Takes the place of the old list; `items` and `allowedIps` are read too.",
+        description="The new list; `items` and `allowedIps` are accepted too.",
     )
 
 
 class TestPaymentDataQuery(Body):
-    """Which part of the list."""
+    """The part of the list to return."""
 
     type: Type | None = Field(None, description="Only of this type.")
-    limit: int = Field(MAX_LIMIT, ge=0, description=f"At most so many; more than {MAX_LIMIT} is {MAX_LIMIT}.")
-    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="Pass over so many first.")
+    limit: int = Field(MAX_LIMIT, ge=0, description=f"The maximum number; more than {MAX_LIMIT} is {MAX_LIMIT}.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="The number to skip.")
 
 
 class TestCardCalls(Calls):
@@ -134,17 +136,17 @@ class TestCardCalls(Calls):
 
     @call(
         "POST /testPaymentData",
-        "Make a test card",
+        "Create a test card",
         Purpose.SETS_UP,
         TestPaymentDataRequest,
         TestPaymentDataAnswer,
         takes_request_id=True,
     )
     async def post_test_payment_data(self, request: Request) -> Response:
-        """Make a card that obeys you: with a balance, addresses, 3-D Secure, expired or not. Stage only.
+        """Create a test card with a balance, allowed addresses, 3-D Secure, expired or not. Stage only.
 
-        The number is new, has the brand and the check digit, and is nobody's. Pay with it as with any card: any
-        future or past date, any security code.
+        The number is new and valid for its brand, and belongs to no real card. Pay with it as with any card, with any
+        expiry date and security code.
         """
         asked = await read_creation(
             self._gate, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
@@ -156,7 +158,7 @@ class TestCardCalls(Calls):
 
     @call("GET /testPaymentData", "List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer)
     async def list_test_payment_data(self, request: Request) -> Response:
-        """Return the test cards, the newest first. Stage only."""
+        """Return the test cards, newest first. Stage only."""
         asked = await read_query(self._gate, request, TestPaymentDataQuery)
         wanted, limit = asked.body, min(asked.body.limit, MAX_LIMIT)
         found, total = await self._desk.list(
@@ -166,22 +168,22 @@ class TestCardCalls(Calls):
         page = TestPaymentDataListAnswer(data=[build_answer(data) for data in found], meta=meta)
         return Response(render(page))
 
-    @call(f"GET {ONE}", "Look a test card up", answer=TestPaymentDataAnswer)
+    @call(f"GET {ONE}", "Get a test card", answer=TestPaymentDataAnswer)
     async def get_test_payment_data(self, request: Request) -> Response:
-        """Return a test card as it is now: what is left on it, how often it was charged. Stage only."""
+        """Return a test card with its balance and number of charges. Stage only."""
         merchant = await self._gate.access(request)
         return _show(await self._desk.read(merchant.merchant_id, _read_data_id(request)))
 
     @call(f"DELETE {ONE}", "Delete a test card", Purpose.SETS_UP)
     async def delete_test_payment_data(self, request: Request) -> Response:
-        """Delete a test card; charges decline 5014 from then on. Stage only."""
+        """Delete a test card; later charges are declined with 5014. Stage only."""
         merchant = await self._gate.access(request)
         await self._desk.delete(merchant.merchant_id, _read_data_id(request))
         return Response()
 
     @call(f"PUT {ONE}/balance", "Set a balance", Purpose.SETS_UP, TestBalanceRequest, TestPaymentDataAnswer)
     async def put_test_balance(self, request: Request) -> Response:
-        """Set what is on a test card. Stage only."""
+        """Set the balance of a test card. Stage only."""
         asked = await read_request(self._gate, request, TestBalanceRequest)
         merchant_id, data_id = asked.merchant.merchant_id, _read_data_id(request)
         before = await self._desk.read(merchant_id, data_id)
@@ -193,31 +195,31 @@ class TestCardCalls(Calls):
 
     @call(f"PUT {ONE}/allowedIps", "Set addresses", Purpose.SETS_UP, TestAddressesRequest, TestPaymentDataAnswer)
     async def put_test_addresses(self, request: Request) -> Response:
-        """Say from which addresses consumers may pay with a test card; elsewhere they are declined 5063. Stage only."""
+        """Set the addresses from which consumers may pay; others are declined with 5063. Stage only."""
         asked = await read_request(self._gate, request, TestAddressesRequest)
         addresses = list(dict.fromkeys(asked.body.ips))
         return _show(await self._desk.change(asked.merchant.merchant_id, _read_data_id(request), allowedIps=addresses))
 
-    # A body is not read: the paths of these calls say all.
+    # The body is not read: the path has everything.
 
     @call(f"POST {ONE}/block", "Block a test card", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def block_test_payment_data(self, request: Request) -> Response:
-        """Let every charge decline 5062. Stage only."""
+        """Decline every charge with 5062. Stage only."""
         return await self._switch(request, blocked=True)
 
     @call(f"POST {ONE}/unblock", "Unblock a test card", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def unblock_test_payment_data(self, request: Request) -> Response:
-        """Let charges through again. Stage only."""
+        """Accept charges again. Stage only."""
         return await self._switch(request, blocked=False)
 
-    @call(f"POST {ONE}/emulate3ds", "Switch 3-D Secure on", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
+    @call(f"POST {ONE}/emulate3ds", "Enable 3-D Secure", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def emulate_test_3ds(self, request: Request) -> Response:
-        """Challenge every payment by the card's holder; the code is 123456. Stage only."""
+        """Challenge every payment by the cardholder; the code is 123456. Stage only."""
         return await self._switch(request, emulate3ds=True)
 
-    @call(f"POST {ONE}/notEmulate3ds", "Switch 3-D Secure off", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
+    @call(f"POST {ONE}/notEmulate3ds", "Disable 3-D Secure", Purpose.SETS_UP, answer=TestPaymentDataAnswer)
     async def skip_test_3ds(self, request: Request) -> Response:
-        """Challenge nobody any more. Stage only."""
+        """Stop challenging payments. Stage only."""
         return await self._switch(request, emulate3ds=False)
 
     async def _switch(self, request: Request, **changes: bool) -> Response:
@@ -226,7 +228,7 @@ class TestCardCalls(Calls):
 
 
 def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:
-    """Say it in the words of the wire."""
+    """Build the model of the response."""
     return TestPaymentDataAnswer(
         id=data.id,
         type=data.type,
@@ -249,7 +251,7 @@ def _show(data: TestPaymentData) -> Response:
 
 
 def _read_data_id(request: Request) -> int:
-    return read_id(request.path_parameters["testDataId"], "There is no such test payment data.")
+    return read_id(request.path_parameters["testDataId"], "Test payment data not found.")
 
 
 async def _get_made(_: PlainConnection, made: bytes) -> bytes:

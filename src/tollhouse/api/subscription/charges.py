@@ -1,4 +1,4 @@
-"""`GET /subscription/{id}/upcoming` and `POST /subscription/preview`: what will be charged, and when."""
+"""`GET /subscription/{id}/upcoming` and `POST /subscription/preview`: future charges."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 DEFAULT_CHARGES = 12
 #: What a charge waits for, by its name in an answer.
 WAITS_FOR = {"card": "paymentAccount", "merchant": "merchant"}
-LIMIT_TEXT = "How many charges at most."
+LIMIT_TEXT = "The maximum number of charges."
 
 
 class UpcomingQuery(Body):
-    """How far to look ahead."""
+    """The number of future charges to return."""
 
     limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)
 
 
 class PreviewSku(Body):
-    """A product with prices of its own."""
+    """A SKU with prices."""
 
     name: text(36) = Field(description="Its name.", examples=["PREMIUM_MONTHLY"])  # type: ignore[valid-type]
 
 
 class PreviewRequest(Body):
-    """What is to be signed up for: prices, or a product."""
+    """The subject of a sign-up: prices or a SKU."""
 
     sku: Annotated[PreviewSku | None, BeforeValidator(lambda content: content or None)] = Field(
         None, description="A product. Required, or `price`."
@@ -58,26 +58,26 @@ class PreviewRequest(Body):
         default_factory=list,
         validate_default=True,
         max_length=MAX_PRICES,
-        description="The charges, as of a product. Required, or `sku`.",
+        description="The prices, as of a SKU. Required, or `sku`.",
     )
-    at: Moment | None = Field(None, description="When the sign-up would be; by default now.")
+    at: Moment | None = Field(None, description="The time of the sign-up; by default now.")
     limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)
 
     @field_validator("price", mode="after")
     @classmethod
     def _check_price(cls, prices: list[PriceFields], info: ValidationInfo) -> list[PriceFields]:
         check_schedule([price.price for price in prices])
-        if "sku" in info.data:  # else it is faulty, and named for itself
+        if "sku" in info.data:  # otherwise it is invalid and has an error of its own
             has_sku = info.data["sku"] is not None
             if has_sku and prices:
-                raise ValueError("cannot stand beside sku")
+                raise ValueError("cannot be combined with sku")
             if not has_sku and not prices:
                 raise ValueError("is required, or sku.name")
         return prices
 
 
 class ChargeCalls(Calls):
-    """Charges to come."""
+    """Future charges."""
 
     def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
         self._biller = biller
@@ -85,12 +85,12 @@ class ChargeCalls(Calls):
 
     @call(
         "GET /subscription/{subscriptionId}/upcoming",
-        "List what will be charged",
+        "List future charges",
         query=UpcomingQuery,
         answer=UpcomingAnswer,
     )
     async def list_upcoming_charges(self, request: Request) -> Response:
-        """Return the next charges of a subscription, if nothing changes. A charge under way is the first of them."""
+        """Return the next charges of a subscription, if nothing changes. The first may be in progress."""
         asked = await read_query(self._gate, request, UpcomingQuery)
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         listed = list_upcoming(await access_subscription(self._biller, key), most=asked.body.limit)
@@ -98,7 +98,7 @@ class ChargeCalls(Calls):
 
     @call("POST /subscription/preview", "Preview a sign-up", Purpose.READS, PreviewRequest, PreviewAnswer)
     async def preview_subscription(self, request: Request) -> Response:
-        """Return what a sign-up would charge at once, and then. Nothing is made."""
+        """Return the charges of a sign-up, at once and later. Nothing is stored."""
         asked = await read_request(self._gate, request, PreviewRequest)
         merchant_id, body = asked.merchant.merchant_id, asked.body
         prices = [price.price for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
@@ -115,17 +115,17 @@ class ChargeCalls(Calls):
 
 
 async def _find_prices(biller: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
-    """Return the prices of a product. Raises Invalid for one that is unknown, or has none."""
+    """Return the prices of a SKU. Raises Invalid if it is unknown or has none."""
     found = await biller.lookups.catalog.sku(merchant_id, sku.name) if sku else None
     if found is None:
         raise Invalid({"sku.name": ["is unknown"]})
     if not found.prices:
-        raise Invalid({"sku.name": ["has no price of its own"]})
+        raise Invalid({"sku.name": ["has no price"]})
     return found.prices
 
 
 def _show_charge(charge: Charge) -> ChargeAnswer:
-    """Write a charge as merchants see it."""
+    """Render a charge."""
     return ChargeAnswer(
         period=charge.period,
         date=render_date(charge.due_at),
@@ -136,7 +136,7 @@ def _show_charge(charge: Charge) -> ChargeAnswer:
 
 
 def _show_upcoming(upcoming: Upcoming) -> ChargeAnswer:
-    """Write a charge that is to come: with the time of its next try where that is later, or what it waits for."""
+    """Render a future charge, with the time of its next attempt if that is later, or the event it waits for."""
     is_later = upcoming.at is not None and upcoming.at > upcoming.charge.due_at
     return _show_charge(upcoming.charge).model_copy(
         update={

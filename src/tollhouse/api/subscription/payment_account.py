@@ -1,4 +1,4 @@
-"""`PUT /subscription/{id}/paymentAccount`: another card for a subscription (wire contract, 3.8 and 4.8)."""
+"""`PUT /subscription/{id}/paymentAccount`: replace a subscription's card (wire contract, 3.8 and 4.8)."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ if TYPE_CHECKING:
 
 
 class HolderFields(PageConsumerFields):
-    """What may be said of who holds the new card. Nothing of it has to be: the consumer stays the subscription's."""
+    """Optional data of the new card's holder. The subscription's consumer is unchanged."""
 
-    ip: IpAddress | None = Field(None, description="The customer's address; else that of the sign-up.")
+    ip: IpAddress | None = Field(None, description="The consumer's IP address; by default that of the sign-up.")
 
 
 class SubscriptionAccountRequest(Body):
-    """The card that a subscription shall have."""
+    """The new card of a subscription."""
 
-    paymentSource: AnySource = Field(description="What pays from now on: a new card, or one of the same consumer's.")
-    consumer: HolderFields = Field(default_factory=HolderFields, description="Who holds it.")
+    paymentSource: AnySource = Field(description="The new source: a new card, or a stored card of the same consumer.")
+    consumer: HolderFields = Field(default_factory=HolderFields, description="The cardholder.")
 
 
 def find_cross_faults(body: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the faults that a field has because of another, or because of what this request is for."""
+    """Return faults between fields, and fields that this request does not allow."""
     source = body.get("paymentSource")
     if not isinstance(source, dict):
         return {}
     faults = find_mpi_faults(source.get("mpiParameters"), "paymentSource.mpiParameters")
     if source.get("initiator") == "merchant":
-        faults["paymentSource.initiator"] = ["has to be customer: whoever holds the card shows it"]
+        faults["paymentSource.initiator"] = ["must be customer: only the cardholder can change the card"]
     return faults
 
 
 class SubscriptionAccountCalls(Calls):
-    """The call that changes a subscription's card. `context` tells the model what the environment asks of it."""
+    """The call that changes a subscription's card. `context` has the settings that validation depends on."""
 
     def __init__(
         self, biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
@@ -83,11 +83,11 @@ class SubscriptionAccountCalls(Calls):
         takes_request_id=True,
     )
     async def change_payment_account(self, request: Request) -> Response:
-        """Verify another card, and charge it from now on; what is past due is tried again at once.
+        """Verify another card, and charge it from now on. Past due charges are retried at once.
 
-        The verification is a payment of nothing: look at its `payment.status`. When it is declined the subscription
-        keeps its card, and so it does as long as it is pending. With action `redirect` send the cardholder to
-        `payment.url`; the final status comes by IPN.
+        The verification is a payment of 0: check its `payment.status`. The subscription keeps its old card while it is
+        pending and if it is declined. With action `redirect`, send the cardholder to `payment.url`; the final status
+        is sent by callback.
         """
         asked = await read_card_request(
             self._gate,
@@ -103,7 +103,7 @@ class SubscriptionAccountCalls(Calls):
             reply = await charge(self._biller.charging, await self._build_intent(request, key, asked))
         except Invalid as error:
             reply = await replay_or_reject(self._biller.charging.requests, asked, error)
-        return answer_reply(replace(reply, status=200))  # the verification is recorded as the payment that it is
+        return answer_reply(replace(reply, status=200))  # the verification is recorded as a payment
 
     async def _build_intent(
         self, request: Request, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]
@@ -121,7 +121,7 @@ class SubscriptionAccountCalls(Calls):
 
 
 def _read_card(asked: CardRequest[SubscriptionAccountRequest]) -> tuple[RequestedSource, RequestedConsumer]:
-    """Return the card and its holder; of a faulty body as far as they can be read."""
+    """Return the card and its holder, from an invalid body as far as they can be read."""
     if asked.model is None or asked.faults:
         return read_source(asked.body), read_consumer(asked.body)
     return build_source(asked.model.paymentSource), build_consumer(asked.model.consumer, asked.model.consumer.ip)

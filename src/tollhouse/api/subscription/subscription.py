@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 class SubscriptionChangeRequest(Body):
-    """What is to be changed of a subscription; without a price nothing is."""
+    """Changes of a subscription; without prices nothing changes."""
 
     price: list[PriceFields] = Field(
         default_factory=list,
         max_length=MAX_PRICES,
-        description="Its charges from the next one on, which keeps its date whatever the first offset is.",
+        description="The prices from the next charge on, which keeps its date whatever the first offset is.",
     )
 
     @field_validator("price", mode="after")
@@ -49,26 +49,25 @@ class SubscriptionChangeRequest(Body):
 
 
 class SubscriptionCancelRequest(Body):
-    """When a subscription ends, and whether its consumer hears of it. Without any of these it ends at once.
+    """The end of a subscription, and whether its consumer gets an email. By default it ends at once.
 
-    So a blank field that would say when is rejected, and where one is missing any field that is not known: it may be a
-    misspelled one.
+    So a blank field for the time is rejected, and if one is absent, any unknown field, because it may be misspelled.
     """
 
     decisive: ClassVar[frozenset[str]] = frozenset({"cancelDate", "keepActiveUntilNextRebill"})
 
-    sendEmail: bool = Field(False, description="Write to the consumer when it ends.")
-    keepActiveUntilNextRebill: bool = Field(False, description="End it when the next charge would fall due.")
+    sendEmail: bool = Field(False, description="Whether to email the consumer when it ends.")
+    keepActiveUntilNextRebill: bool = Field(False, description="Whether to end it when the next charge would be due.")
     cancelDate: Moment | None = Field(
         None,
-        description="End it then, whatever `keepActiveUntilNextRebill` says; a time that has passed means at once.",
+        description="The time to end it, whatever `keepActiveUntilNextRebill` says; a past time means now.",
     )
     reason: str | None = Field(
-        None, min_length=1, max_length=MAX_REASON_LENGTH, description="Kept with it.", examples=["Too dear"]
+        None, min_length=1, max_length=MAX_REASON_LENGTH, description="Stored with it.", examples=["Too dear"]
     )
 
     def to_cancellation(self) -> Cancellation:
-        """Return the same in the words of billing."""
+        """Return the same in the terms of billing."""
         return Cancellation(
             at=self.cancelDate,
             at_next_rebill=self.keepActiveUntilNextRebill,
@@ -78,7 +77,7 @@ class SubscriptionCancelRequest(Body):
 
 
 class SubscriptionRecoverRequest(Body):
-    """Nothing has to be said to take a cancellation back."""
+    """A request without fields to undo a cancellation."""
 
 
 class SubscriptionCalls(Calls):
@@ -88,9 +87,9 @@ class SubscriptionCalls(Calls):
         self._biller = biller
         self._gate = gate
 
-    @call("GET /subscription/{subscriptionId}", "Look a subscription up", answer=SubscriptionBlock)
+    @call("GET /subscription/{subscriptionId}", "Get a subscription", answer=SubscriptionBlock)
     async def get_subscription(self, request: Request) -> Response:
-        """Return a subscription as it stands. One whose first payment is open or failed is not there."""
+        """Return a subscription. One whose first payment is pending or failed does not exist."""
         merchant = await self._gate.access(request)
         key = merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         return show((await access_subscription(self._biller, key)).subscription)
@@ -103,10 +102,9 @@ class SubscriptionCalls(Calls):
         SubscriptionBlock,
     )
     async def put_subscription(self, request: Request) -> Response:
-        """Give a subscription other prices from its next charge on, which keeps its date.
+        """Change the prices of a subscription from its next charge on, which keeps its date.
 
-        The later ones count on from there, each by its offset. A charge that is under way keeps its price. Without
-        prices nothing is changed.
+        Later charges follow by their offsets. A charge in progress keeps its price. Without prices nothing changes.
         """
         asked = await read_request(self._gate, request, SubscriptionChangeRequest)
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
@@ -124,10 +122,10 @@ class SubscriptionCalls(Calls):
         SubscriptionBlock,
     )
     async def cancel_subscription(self, request: Request) -> Response:
-        """End a subscription: at once, at a date, or when its next charge would fall due.
+        """Cancel a subscription: at once, at a date, or when its next charge would be due.
 
-        Until then its status stays, and `cancelDate` says when it ends. One that was cancelled before stays as it is.
-        A charge that is under way is finished.
+        Until then its status is unchanged, and `cancelDate` is the end. A subscription that is already canceled is
+        unchanged. A charge in progress is finished.
         """
         asked = await read_request(self._gate, request, SubscriptionCancelRequest)
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
@@ -135,15 +133,15 @@ class SubscriptionCalls(Calls):
 
     @call(
         "PUT /subscription/{subscriptionId}/recover",
-        "Take a cancellation back",
+        "Undo a cancellation",
         Purpose.SELLS,
         SubscriptionRecoverRequest,
         SubscriptionBlock,
     )
     async def recover_subscription(self, request: Request) -> Response:
-        """Take a cancellation back, also after the end; the next charge is made at the next date of the old schedule.
+        """Undo a cancellation, also after the end. The next charge is at the next date of the old schedule.
 
-        A subscription that is not cancelled stays as it is.
+        A subscription that is not canceled is unchanged.
         """
         asked = await read_request(self._gate, request, SubscriptionRecoverRequest)
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
@@ -151,5 +149,5 @@ class SubscriptionCalls(Calls):
 
 
 def show(subscription: Subscription) -> Response:
-    """Answer with a subscription as its merchant sees it."""
+    """Respond with a subscription."""
     return Response(render(build_subscription_block(summarize_subscription(subscription))))

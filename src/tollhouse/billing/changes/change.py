@@ -10,7 +10,7 @@ from tollhouse.billing.model import LifecycleEvent, LifecycleEventKind, Subscrip
 from tollhouse.billing.store import Key, lock_case, select_case, update_subscriptions
 from tollhouse.kernel.errors import NotFound
 
-MISSING = "There is no such subscription."
+MISSING = "Subscription not found."
 
 #: Returns the changed subscription, or raises Invalid.
 Rule = Callable[[SubscriptionContext], Subscription]

@@ -1,4 +1,4 @@
-// Goes on to the bank.
+// Continues to the issuer's challenge.
 "use strict";
 
 document.getElementById("challenge").submit();

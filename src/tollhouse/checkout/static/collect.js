@@ -1,7 +1,7 @@
-// Tells the page's server what this browser is, after the bank had its look at it where it wants one.
+// Sends data of this browser to the gateway, after the issuer's 3DS Method has run, if there is one.
 "use strict";
 
-const METHOD_PATIENCE_MS = 10_000;
+const METHOD_TIMEOUT_MS = 10_000;
 
 function send() {
   const form = document.getElementById("browser");
@@ -28,7 +28,7 @@ if (method) {
   addEventListener("message", (event) => {
     if (event.origin === location.origin && event.data === "3DS Method completed") send();
   });
-  setTimeout(send, METHOD_PATIENCE_MS);
+  setTimeout(send, METHOD_TIMEOUT_MS);
   method.submit();
 } else {
   send();

@@ -1,4 +1,4 @@
-// Runs in the hidden frame, to which the bank has come back: tells the page around it.
+// Runs in the hidden frame after the 3DS Method has completed, and notifies the surrounding page.
 "use strict";
 
 parent.postMessage("3DS Method completed", location.origin);

@@ -1,4 +1,4 @@
-// Helps with the form: groups the digits, tells the bank what this browser is, and sends once.
+// Helps with the form: groups digits, adds data of this browser, and sends the form once.
 "use strict";
 
 const BROWSER = {
@@ -21,7 +21,7 @@ function group(digits) {
   return parts.join(" ");
 }
 
-// Digits of any script as plain ones: the digits of a script follow each other, from its zero.
+// Converts the digits of any script to ASCII: the digits of a script are consecutive, from its zero.
 function plain(text) {
   return text.normalize("NFKC").replace(/\p{Nd}/gu, (digit) => {
     let value = 0;
@@ -30,7 +30,7 @@ function plain(text) {
   });
 }
 
-// Writes anew what is in a field, with the caret behind the digit that it was behind.
+// Rewrites the content of a field and keeps the caret behind the same digit.
 function rewrite(input, write) {
   const before = plain(input.value.slice(0, input.selectionStart)).replace(/\D/g, "").length;
   const atEnd = input.selectionStart === input.value.length;
@@ -64,7 +64,7 @@ for (const form of document.forms) {
   });
 }
 
-// A page that comes back from the browser's memory may be sent again: the gateway knows whether that is a second time.
+// A page restored from the browser's cache can be sent again: the gateway recognizes a repeated form.
 addEventListener("pageshow", () => {
   for (const form of document.forms) {
     delete form.dataset.sent;
@@ -75,5 +75,5 @@ addEventListener("pageshow", () => {
 const faulty = document.querySelector("[aria-invalid]");
 (faulty || document.querySelector("details[open] input:not([type=hidden])") || document.getElementById("number"))?.focus({ preventScroll: !faulty });
 
-// On a phone the order is folded away, since the amount stands above; but never what comes later.
+// On a phone the summary is closed, because the amount is shown above, unless it lists later charges.
 if (matchMedia("(max-width: 760px)").matches && !document.querySelector(".lines .note")) document.querySelector(".lines")?.removeAttribute("open");

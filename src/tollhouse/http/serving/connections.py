@@ -1,7 +1,7 @@
-"""The open connections of one port: how many there may be, and which one ends when there is no room for another.
+"""The open connections of one port: their maximum number, and which one ends to admit another.
 
-An address that holds all of its connections loses the one that has waited longest without a complete request. So
-silent connections never take the port away, not even from others behind the same address.
+If an address has all its connections open, the one that has waited longest without a complete request is closed. So
+idle connections never block the port, not even for others behind the same address.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Protocol
 
 from tollhouse.kernel.addresses import Network, group_address, is_within
 
-#: Connections that are looked at, oldest first, to find one that may end.
+#: Maximum number of connections searched, oldest first, for one that may end.
 MAX_SCANNED = 1_024
-#: Files that a process asks to be allowed to open; most are connections.
+#: The limit of open files that a process requests; most are connections.
 MAX_FILES = 65_536
 MAX_CONNECTIONS = 16_384
 
 
 def choose_max_connections() -> int:
-    """Raise the limit of open files as far as it may be, and return how many connections fit into half of it."""
+    """Raise the limit of open files as far as allowed, and return the number of connections, half of it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < limit:
@@ -30,18 +30,18 @@ def choose_max_connections() -> int:
 
 
 class Connection(Protocol):
-    """A connection, as far as its port counts it."""
+    """A connection, as its port counts it."""
 
     @property
     def is_waiting(self) -> bool:
-        """Whether no complete request is being worked on: such a connection may end at any time (RFC 9112, 9.5)."""
+        """Whether no complete request is in progress: such a connection may end at any time (RFC 9112, 9.5)."""
 
     def evict(self) -> None:
-        """End the connection to make room for another."""
+        """End the connection to admit another."""
 
 
 class Connections:
-    """The open connections, in the order in which they were made."""
+    """The open connections, oldest first."""
 
     def __init__(self, *, max_total: int, max_per_address: int, exempt: Sequence[Network] = ()) -> None:
         self._max_total = max_total
@@ -58,7 +58,7 @@ class Connections:
         return list(self._all)
 
     def admit(self, connection: Connection, address: str) -> bool:
-        """Add a connection, if necessary in the place of a waiting one. Returns whether there was room."""
+        """Add a connection, if necessary in place of a waiting one. Return whether it was admitted."""
         key = group_address(address)
         same = self._by_address.get(key, {})
         is_limited = 0 < self._max_per_address <= len(same) and not self._is_exempt(address)

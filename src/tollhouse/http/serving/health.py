@@ -1,7 +1,7 @@
-"""Health and metrics: whether a process lives, whether it is ready, and its numbers.
+"""Health and metrics of a process.
 
-`/healthz` asks nobody, so anybody may ask it. `/readyz` and `/metrics` read the database; they belong on a port that
-only the operator reaches, or on one that listens on this machine alone.
+`/healthz` needs no database, so it may be public. `/readyz` and `/metrics` read the database, so their port should be
+reachable only by the operator, or only from this machine.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Watched(Protocol):
         """The counters of the process."""
 
     async def check_ready(self) -> None:
-        """Check that payments can be taken. Raises Unavailable."""
+        """Check that payments can be accepted. Raises Unavailable."""
 
     async def refresh_metrics(self) -> None:
-        """Read the gauges that come from the database. Raises DatabaseUnavailable."""
+        """Update the gauges that come from the database. Raises DatabaseUnavailable."""
 
 
 @dataclass(slots=True)
@@ -53,16 +53,16 @@ class Health:
         ]
 
     async def get_readiness(self, _: Request) -> Response:
-        """Tell whether requests should be sent here."""
+        """Return whether this process accepts requests."""
         if self.is_stopping():
             raise Stopping
         if self.watched is None:
-            raise Unavailable("The gateway is starting; repeat the request in a moment.")
+            raise Unavailable("The gateway is starting. Try again in a few seconds.")
         await self.watched.check_ready()
         return show_status({"status": "ready"})
 
     async def get_metrics(self, _: Request) -> Response:
-        """Render the metrics. While the database is away its numbers stay as they were."""
+        """Render the metrics. While the database is unavailable, its gauges are unchanged."""
         if self.watched is None:
             return show_metrics(b"")
         with suppress(DatabaseUnavailable):
@@ -71,17 +71,17 @@ class Health:
 
 
 def list_public_routes() -> list[Route]:
-    """Return the routes that cost nothing."""
+    """Return the routes that need no database."""
     return [Route("GET", "/healthz", get_liveness)]
 
 
 async def get_liveness(_: Request) -> Response:
-    """Tell that the process runs."""
+    """Return that the process runs."""
     return show_status({"status": "ok"})
 
 
 def show_status(content: Mapping[str, object]) -> Response:
-    """Return how a process or a group of them is."""
+    """Return the state of a process or a group."""
     return Response(msgspec.json.encode(content), headers=NO_STORE)
 
 

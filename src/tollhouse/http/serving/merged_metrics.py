@@ -1,4 +1,4 @@
-"""Metrics of several processes as those of one.
+"""Combined metrics of several processes.
 
 Counters and histograms are added up. A gauge is the highest of the processes, since most gauges read the database and
 are the same for all; the exceptions are listed.
@@ -16,17 +16,17 @@ from prometheus_client.registry import Collector
 Labels = tuple[tuple[str, str], ...]
 Merge = Callable[[Iterable[float]], float]
 
-#: Gauges that are merged otherwise than by the highest value.
+#: Gauges that are not merged by the highest value.
 GAUGES: Mapping[str, Merge] = {
     "tollhouse_write_queue_depth": sum,
-    # The process whose loop is the furthest behind is the one to look at.
+    # The loop that is furthest behind is the relevant one.
     "tollhouse_loop_completed_timestamp_seconds": min,
 }
 ADDED_UP = frozenset({"counter", "histogram", "summary"})
 
 
 def merge_metrics(texts: Sequence[str], *, running: int, restarts: int) -> bytes:
-    """Merge metrics in the text format, and add how many processes run and how often one was started again."""
+    """Merge metrics in the text format, and add the number of running processes and of restarts."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Merged(texts, running, restarts))
     return generate_latest(registry)
@@ -40,8 +40,8 @@ class _Merged(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric once."""
-        yield GaugeMetricFamily("tollhouse_processes_running", "Processes of this group that run.", self._running)
-        text = "Times that a process was started again because it had ended by itself."
+        yield GaugeMetricFamily("tollhouse_processes_running", "Running processes of this group.", self._running)
+        text = "Restarts of processes that had ended by themselves."
         yield CounterMetricFamily("tollhouse_process_restarts", text, self._restarts)
         families: dict[str, list[Metric]] = {}
         for each in self._texts:

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
 
-#: A client may make a method up; those that exist (RFC 9110, section 9, and PATCH) have series of their own.
+#: Methods with series of their own (RFC 9110, section 9, and PATCH); clients may invent others.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
-#: Errors are counted where the log is written, and a process has one log.
-ERRORS = Counter(
-    "tollhouse_errors_total", "Lines of the log at the level error, by their name.", ["event"], registry=None
-)
-#: Names are constants; the bound holds should one not be.
+#: Errors are counted by the log, and a process has one log.
+ERRORS = Counter("tollhouse_errors_total", "Log lines at the level error, by name.", ["event"], registry=None)
+#: Maximum number of names. They should be constants.
 MAX_ERROR_NAMES = 500
 
 _error_names: set[str] = set()
 
 
 def count_error(event: str) -> None:
-    """Count a line of the log at the level error."""
+    """Count a log line at the level error."""
     if event not in _error_names and len(_error_names) >= MAX_ERROR_NAMES:
         event = "other"
     _error_names.add(event)
@@ -32,60 +30,55 @@ def count_error(event: str) -> None:
 
 
 class Metrics:
-    """The counters of one process, in a registry of their own so that several may live in one test."""
+    """The metrics of one process, in a registry of their own, so that one test can have several."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(ERRORS)
         self._latency = Histogram(
             "tollhouse_request_seconds",
-            "Time from the first byte of a request to the last of its answer.",
+            "Time from the first byte of a request to the last of its response.",
             ["method", "route", "status"],
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
-        #: Looking a series up by its labels takes longer than counting in it.
+        #: Series by their labels, because finding a series takes longer than counting.
         self._series: dict[tuple[str, str, int], Histogram] = {}
         self._outcomes = Counter(
             "tollhouse_payments_total",
-            "Payments settled by this process.",
+            "Payments finished by this process.",
             ["mode", "status", "code"],
             registry=self.registry,
         )
-        self.outbox_depth = self._gauge("tollhouse_outbox_events", "Events that no merchant has acknowledged yet.")
+        self.outbox_depth = self._gauge("tollhouse_outbox_events", "Events that merchants have not acknowledged yet.")
         self.outbox_age = self._gauge("tollhouse_outbox_oldest_seconds", "Age of the oldest unacknowledged event.")
         self._pieces = Counter(
             "tollhouse_queue_pieces_total",
-            "Pieces of leased work that a worker handled, by how they ended.",
+            "Leased work handled by this worker, by result.",
             ["queue", "outcome"],
             registry=self.registry,
         )
         self.orphans = Counter(
             "tollhouse_callbacks_orphaned_total",
-            "Held callbacks that nothing would have freed; the sweep freed them.",
+            "Held callbacks that the sweep released, because nothing else would have.",
             registry=self.registry,
         )
-        self.unresolved = self._gauge("tollhouse_attempts_unresolved", "Attempts whose outcome is open.")
+        self.unresolved = self._gauge("tollhouse_attempts_unresolved", "Attempts with an unknown outcome.")
         self.late_approvals = self._gauge(
-            "tollhouse_late_approvals", "Approvals that came after their payment had been told as failed."
+            "tollhouse_late_approvals", "Approvals that arrived after their payment had failed."
         )
         self.late_approvals_unreversed = self._gauge(
-            "tollhouse_late_approvals_unreversed", "Those of them whose reversal the acquirer has not acknowledged yet."
+            "tollhouse_late_approvals_unreversed",
+            "Late approvals whose reversal the acquirer has not acknowledged yet.",
         )
-        self.ledger_violations = self._gauge(
-            "tollhouse_ledger_violations", "Transactions about which the books are wrong."
-        )
-        self.renewals_due = self._gauge(
-            "tollhouse_renewals_due", "Subscriptions with which there is something to do now."
-        )
+        self.ledger_violations = self._gauge("tollhouse_ledger_violations", "Transactions with ledger violations.")
+        self.renewals_due = self._gauge("tollhouse_renewals_due", "Subscriptions with due work.")
         self.renewals_paused = self._gauge(
             "tollhouse_renewals_paused", "1 while renewals are paused because an hour had far more than its forecast."
         )
-        self.letters_waiting = self._gauge(
-            "tollhouse_letters_waiting", "Letters to consumers that were not carried yet."
-        )
+        self.letters_waiting = self._gauge("tollhouse_letters_waiting", "Emails to consumers that are not sent yet.")
         self.sweep_lag = self._gauge(
-            "tollhouse_sweep_lag_seconds", "For how long the oldest row that has to go has been overdue.", "table"
+            "tollhouse_sweep_lag_seconds", "Time since the retention of the oldest row ended.", "table"
         )
         self._heartbeats = self._gauge(
             "tollhouse_loop_completed_timestamp_seconds",
@@ -98,7 +91,7 @@ class Metrics:
         return Gauge(name, text, labels, registry=self.registry)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
+        """Count a request with its response."""
         method = method if method in METHODS else "other"
         key = (method, route, status)
         series = self._series.get(key)
@@ -107,17 +100,17 @@ class Metrics:
         series.observe(seconds)
 
     def count_outcome(self, *, mode: str, status: str, code: str) -> None:
-        """Count one settled payment."""
+        """Count a finished payment."""
         self._outcomes.labels(mode, status, code).inc()
 
     def beat(self, loop: str) -> None:
-        """Note that a loop has completed a round."""
+        """Record that a loop has completed a round."""
         self._heartbeats.labels(loop).set(time.time())
 
     def count_piece(self, queue: str, outcome: str) -> None:
-        """Count one piece of leased work."""
+        """Count a piece of leased work."""
         self._pieces.labels(queue, outcome).inc()
 
     def render(self) -> bytes:
-        """Write everything down in the text format of Prometheus."""
+        """Render all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

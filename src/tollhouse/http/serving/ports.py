@@ -1,7 +1,7 @@
-"""Ports: what is bound, what is announced, and what is allowed come from one place.
+"""Ports: binding them, their URLs, and errors.
 
-A process may be told to listen on every address, or on any free port. Neither is an address that a browser can open, so
-the address to announce is derived from the socket when it is bound.
+A process can listen on every address, or on any free port. Browsers can open neither, so
+the announced URL is derived from the socket when it is bound.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tollhouse.kernel.errors import TollhouseError
 
 Address = IPv4Address | IPv6Address
 
-#: Connections that wait until a process takes them.
+#: Connections that wait until a process accepts them.
 BACKLOG = 2_048
 
 LOOPBACK_NAME = "localhost"
@@ -38,7 +38,7 @@ class OpenPort:
 
     @property
     def number(self) -> int:
-        """The number, also where any free one was asked for."""
+        """The number, also where any free one was requested."""
         number: int = self.socket.getsockname()[1]
         return number
 
@@ -49,18 +49,18 @@ class OpenPort:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can reach it."""
         mapped = getattr(self.address, "ipv4_mapped", None)
         return (mapped or self.address).is_loopback
 
     @property
     def url(self) -> str:
-        """The base URL under which it is reached from this machine."""
+        """The base URL for clients on this machine."""
         return build_url(self.host, self.number)
 
     @property
     def other_url(self) -> str:
-        """The same port under another host name, so that browsers see two sites; the same URL where there is none."""
+        """The URL under another host name, so that browsers see two sites; the same URL if there is none."""
         own = url_host(self.host)
         names = (
             name for name in (LOOPBACK_NAME, LOOPBACK_V4, LOOPBACK_V6) if name != own and self._is_reached_by(name)
@@ -75,7 +75,7 @@ class OpenPort:
 
 
 def url_host(host: str) -> str:
-    """Return the host to put into a URL: for every address of this machine one of them, and IPv6 in brackets."""
+    """Return the host for a URL: one address if it is all addresses of this machine, and IPv6 in brackets."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -92,7 +92,7 @@ def build_url(host: str, port: int) -> str:
 
 @contextmanager
 def bind(host: str, port: int, *, option: str = "--port") -> Iterator[OpenPort]:
-    """Bind a port, to listen on it later; 0 is any free one. Raises PortUnavailable."""
+    """Bind a port to listen on later; 0 is any free port. Raises PortUnavailable."""
     family, address = _resolve(host, port)
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,7 +108,7 @@ def bind(host: str, port: int, *, option: str = "--port") -> Iterator[OpenPort]:
 
 @contextmanager
 def adopt(number: int, host: str) -> Iterator[OpenPort]:
-    """Take over a port that the parent bound, by the number of its open file."""
+    """Use a port that the parent bound, by the number of its open file."""
     with socket.socket(fileno=number) as listener:
         yield OpenPort(listener, host)
 
@@ -121,7 +121,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise PortUnavailable(f"The host {host} is not known on this machine; choose one of its addresses.") from None
+        raise PortUnavailable(f"The host {host} is unknown on this machine. Choose one of its addresses.") from None
     family, _, _, _, resolved = found[0]
     return family, resolved
 
@@ -130,8 +130,8 @@ def _explain(error: OSError, host: str, port: int, option: str) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{host} is not an address of this machine; choose one that is, or 0.0.0.0 for all."
     if error.errno == errno.EAFNOSUPPORT:
-        return f"This machine has no IPv6, so {host} cannot be listened on; choose an IPv4 address."
-    why = {errno.EADDRINUSE: "is taken by another process", errno.EACCES: "may not be taken by this user"}
+        return f"This machine has no IPv6. Choose an IPv4 address instead of {host}."
+    why = {errno.EADDRINUSE: "is used by another process", errno.EACCES: "is not allowed for this user"}
     variable = f"TOLLHOUSE_{option.removeprefix('--').replace('-', '_').upper()}"
     reason = why.get(error.errno or 0, f"cannot be listened on ({error.strerror})")
-    return f"Port {port} of {host} {reason}; choose another with {option} or {variable}."
+    return f"Port {port} of {host} {reason}. Choose another with {option} or {variable}."

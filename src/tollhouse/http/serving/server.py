@@ -1,4 +1,4 @@
-"""The bounds of the server itself, whatever stands in front of it.
+"""Limits of the server, which do not depend on a proxy.
 
 uvicorn leaves header and body without a time limit and without a limit of size, and reads the trailers of a chunked
 body as headers. This protocol bounds every phase of a connection:
@@ -7,9 +7,9 @@ body as headers. This protocol bounds every phase of a connection:
     head      request line and headers: `header_seconds`, `max_header_bytes`, `max_header_lines`
     body      from the last header to the last byte: `body_seconds`
     answering no limit here; the application has its own
-    writing   a client that does not take its response: `write_seconds`
+    writing   a client that does not receive its response: `write_seconds`
 
-One sweep a second ends what is late, so that a request costs no timer of its own.
+A sweep every second ends late connections, so that requests need no timers.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 SWEEP_INTERVAL_SECONDS = 1.0
-#: Refused connections are logged once in this time, with their number.
+#: Interval at which the number of rejected connections is logged.
 LOG_INTERVAL_SECONDS = 10.0
-#: Of a body that nobody reads any more, since its response was sent.
+#: Maximum size of an unread body that is discarded after its response.
 MAX_DISCARDED_BYTES = 4 * 1024 * 1024
 NEVER = math.inf
 #: The characters that a host with a port may have (RFC 3986, 3.2.2 and 3.2.3).
@@ -55,7 +55,7 @@ class ServerLimits:
     body_seconds: float = 30.0
     idle_seconds: float = 60.0
     write_seconds: float = 30.0
-    #: After an early refusal: time to take it before the connection ends.
+    #: Time to receive an early rejection before the connection ends.
     linger_seconds: float = 2.0
     max_header_bytes: int = 64 * 1024
     max_header_lines: int = 100
@@ -84,12 +84,12 @@ class Port:
         self._logged_at = -math.inf
 
     def start_sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sweep once a second as long as there are connections."""
+        """Sweep once a second while there are connections."""
         if self._sweep_timer is None:
             self._sweep_timer = loop.call_later(SWEEP_INTERVAL_SECONDS, self._sweep, loop)
 
     def count_refused(self, reason: str) -> None:
-        """Count a connection that was ended early, for the next line of the log."""
+        """Count a connection that was ended early, for the next log line."""
         self._refused[reason] = self._refused.get(reason, 0) + 1
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -107,7 +107,7 @@ class Port:
 
 
 class Refused(Exception):
-    """A request broke a bound, or the rules of RFC 9112. Raised inside the parser's callbacks."""
+    """A request exceeds a limit or violates RFC 9112. Raised inside the parser's callbacks."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -115,7 +115,7 @@ class Refused(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds. Subclasses made by `build_protocol` set `port`."""
+    """uvicorn's protocol with limits. Subclasses made by `build_protocol` set `port`."""
 
     port: Port
 
@@ -146,7 +146,7 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
+        """Remove the connection."""
         self.port.connections.discard(self)
         super().connection_lost(exc)
         for cycle, _ in self.pipeline:
@@ -156,17 +156,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether no complete request is being worked on."""
+        """Whether no complete request is in progress."""
         return not self.pipeline and (self._is_between() or self._is_in_body)
 
     def evict(self) -> None:
-        """End the connection to make room for another."""
+        """End the connection to admit another."""
         self.port.count_refused("evicted")
         self.port.connections.discard(self)
         self.transport.abort()
 
     def end_if_late(self, now: float) -> None:
-        """End the connection if the phase that it is in has taken too long."""
+        """End the connection if its present phase has taken too long."""
         if now >= self._write_deadline:
             self._abort("response_not_taken")
         elif now >= self._linger_deadline:
@@ -181,19 +181,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse("body_late" if self._is_in_body else "headers_late")
 
     def pause_writing(self) -> None:
-        """Give the client a while to take what it asked for."""
+        """Start the time-out for the client to receive the response."""
         super().pause_writing()
         self._write_deadline = self.loop.time() + self._bounds.write_seconds
 
     def resume_writing(self) -> None:
-        """Go on: the client takes its response."""
+        """Resume: the client receives its response."""
         super().resume_writing()
         self._write_deadline = NEVER
 
     # ------------------------------------------------ what comes in
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and look at what it holds without having reported it."""
+        """Feed the parser, and limit the data that it holds without reporting it."""
         if self._is_ending:
             return
         self._unset_keepalive_if_required()
@@ -214,18 +214,18 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._deadline = NEVER
 
     def _is_between(self) -> bool:
-        """Whether no response is owed; before the first request there is no cycle."""
+        """Whether no response is due; before the first request there is no cycle."""
         return bool(getattr(self.cycle, "response_complete", True))
 
     def on_message_begin(self) -> None:
-        """Begin a head, which has its own time; the first one has had it since the connection was made."""
+        """Begin the headers with their time-out; that of the first ones began with the connection."""
         super().on_message_begin()
         self._is_in_head, self._is_in_body = True, False
         self._head_bytes = self._head_lines = self._discarded_bytes = 0
         self._deadline = min(self._deadline, self.loop.time() + self._bounds.header_seconds)
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the target."""
+        """Receive a piece of the target."""
         self._held_bytes = 0
         self._head_bytes += len(url)
         if self._head_bytes > self._bounds.max_target_bytes:
@@ -233,7 +233,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; drop a trailer, which has passed no check and must not pass for a header (RFC 9110, 6.5.1)."""
+        """Receive a header; drop a trailer, which must not be treated as a header (RFC 9110, 6.5.1)."""
         self._held_bytes = 0
         self._head_bytes += len(name) + len(value) + 4
         self._head_lines += 1
@@ -243,7 +243,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Check how the message is framed, and hand the request on."""
+        """Check the framing of the message, and pass the request on."""
         self._held_bytes = 0
         self._deadline = self.loop.time() + self._bounds.body_seconds
         if reason := find_framing_fault(self.headers, self.parser.get_http_version()):
@@ -263,7 +263,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body, or discard it if its response was sent already."""
+        """Receive a piece of a body, or discard it after its response was sent."""
         self._held_bytes = 0
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
@@ -272,7 +272,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the message: from here on the application has its own limits."""
+        """End the message: from here on the application's limits apply."""
         self._held_bytes = 0
         self._is_in_body = False
         self._deadline = NEVER
@@ -281,7 +281,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # ------------------------------------------------ what goes out
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or end a connection that was refused meanwhile."""
+        """Continue with the next request, or end a connection that was rejected meanwhile."""
         super().on_response_complete()
         if self._is_ending and not self.pipeline:
             self._linger()
@@ -292,7 +292,7 @@ class BoundedProtocol(HttpToolsProtocol):
         raise Refused(reason)
 
     def _refuse(self, reason: str) -> None:
-        """Answer a request that broke a bound if it is its turn, and end the connection.
+        """Respond to a request that exceeded a limit if it is its turn, and end the connection.
 
         Responses that are owed to earlier requests of the connection come first.
         """
@@ -314,7 +314,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Let the client take the refusal: a connection that is closed with unread bytes is reset, and it is lost."""
+        """Wait until the client has the response: closing a connection with unread bytes would reset it."""
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
@@ -334,7 +334,7 @@ def build_protocol(bounds: ServerLimits) -> type[BoundedProtocol]:
 
 
 def find_framing_fault(headers: Sequence[tuple[bytes, bytes]], version: str) -> str | None:
-    """Name what makes the end of a message or its host doubtful (RFC 9112, 3.2 and 6).
+    """Return the fault that makes the framing or the host of a message ambiguous (RFC 9112, 3.2 and 6).
 
     A proxy might read it otherwise, and see other requests than we do.
     """

@@ -15,7 +15,7 @@ from tollhouse.storage.database import PlainConnection
 from tollhouse.vault.accounts import select_account, update_card
 from tollhouse.vault.vault import Vault
 
-NO_ACCOUNT = "There is no such stored card."
+NO_ACCOUNT = "Stored card not found."
 
 
 async def ask_for_update(deps: CardUpdateDependencies, *, merchant_id: int, account_id: UUID) -> Update:

@@ -32,7 +32,7 @@ from tollhouse.vault.tokens import open_code
 ONE_CLICK_KINDS = frozenset({"consumer", "paymentAccountId", "cc_token"})
 
 PRICE_REQUIRED = "is required without an SKU"
-NOT_INITIATED_BEFORE = "can be merchant only for a stored card with an earlier payment by the customer"
+NOT_INITIATED_BEFORE = "can be merchant only for a stored card with an earlier payment by the consumer"
 
 
 class Payer(Struct, frozen=True):
@@ -156,9 +156,9 @@ def _find_price_faults(items: tuple[Item, ...], asked: tuple[RequestedItem | Ite
         total += due.amount_minor
         if items[0].prices and due.currency != items[0].prices[0].money.currency:
             subject = Subject.CURRENCY if asked[position].prices else Subject.SKU
-            faults.append(Fault(subject, "is sold in another currency than the first of this bundle", position))
+            faults.append(Fault(subject, "must have the currency of the first item", position))
         elif total > MAX_AMOUNT_MINOR:
-            faults.append(Fault(Subject.PRICES, "what is due at once adds up to too much", position))
+            faults.append(Fault(Subject.PRICES, "has too large a total due now", position))
     return faults
 
 

@@ -27,10 +27,10 @@ from tollhouse.vault.tokens import StoredToken, select_token
 CARD_ON_FILE = "cc_token"
 UNKNOWN = "is unknown"
 UNKNOWN_TOKEN = "is unknown; tokenize the card again"  # noqa: S105 - a sentence
-USED_TOKEN = "was used already; tokenize the card again"  # noqa: S105 - a sentence
-NO_CONSUMER_NAMED = "is required: it says whose stored card is charged"
-NEVER_PAID = "is a consumer without a successful payment"
-OTHER_CONSUMER = "is a card of another consumer than the subscription's"
+USED_TOKEN = "is already used; tokenize the card again"  # noqa: S105 - a sentence
+NO_CONSUMER_NAMED = "is required for a stored card"
+NEVER_PAID = "is a consumer without an approved payment"
+OTHER_CONSUMER = "belongs to another consumer than the subscription"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ async def _load_offered_item(
     """Load the site of an item with fixed prices. A disabled site keeps its subscriptions."""
     site = await lookups.catalog.site(requested.merchant_id, item.site_id)
     if requested.is_purchase and not (site and site.is_enabled):
-        found.add_fault(Subject.SITE, "does not sell any more", position)
+        found.add_fault(Subject.SITE, "is disabled", position)
     return LoadedItem(site, None)
 
 
@@ -103,7 +103,7 @@ async def _load_item(
     if item.site_id and site is None:
         found.add_fault(Subject.SITE, UNKNOWN, position)
     if site is not None and not site.is_enabled:
-        found.add_fault(Subject.SITE if item.site_id else Subject.SKU, "is switched off", position)
+        found.add_fault(Subject.SITE if item.site_id else Subject.SKU, "is disabled", position)
     return LoadedItem(site, sku)
 
 
@@ -161,7 +161,7 @@ async def _load_source_consumer(
     async with lookups.database.acquire() as connection:
         known = await select_consumer(connection, merchant_id=requested.merchant_id, consumer_id=consumer_id)
         if known is None:
-            found.add_fault(Subject.SOURCE_CONSUMER, "is no consumer id of the gateway")
+            found.add_fault(Subject.SOURCE_CONSUMER, "is not a consumer ID of the gateway")
         else:
             await _choose_last_card(connection, known, Subject.SOURCE_CONSUMER, found)
 
@@ -175,7 +175,7 @@ async def _choose_last_card(
         return
     found.account = await select_account(connection, merchant_id=consumer.merchant_id, account_id=account_id)
     if found.account is None:
-        found.add_fault(subject, "is a consumer whose card is gone")
+        found.add_fault(subject, "is a consumer without a stored card")
 
 
 async def _load_card_on_file(lookups: IntentLookups, requested: RequestedPayment, found: References) -> None:
@@ -214,7 +214,7 @@ async def _load_consumer(lookups: IntentLookups, requested: RequestedPayment, se
     owner = found.account
     if owner is not None:
         if sent not in {owner.consumer_id, owner.external_id}:
-            found.add_fault(Subject.CONSUMER, "is not the consumer whose card this is")
+            found.add_fault(Subject.CONSUMER, "is not the consumer of this card")
     elif is_consumer_id(sent) and requested.source.kind != CARD_ON_FILE:
         found.consumer = await _select_consumer(lookups, requested.merchant_id, sent)
 
@@ -226,7 +226,7 @@ async def _load_payer(lookups: IntentLookups, requested: RequestedPayment, payer
     if account is not None and account.consumer_id != payer_id:
         found.add_fault(Subject.SOURCE, OTHER_CONSUMER)
     elif account is not None and requested.page_try and not is_usable(account, _now(lookups, requested)):
-        found.add_fault(Subject.STORED_CARD, "cannot be paid with any more")
+        found.add_fault(Subject.STORED_CARD, "is disabled")
     if requested.consumer.consumer_id not in {None, payer_id, found.consumer.external_id if found.consumer else None}:
         found.add_fault(Subject.CONSUMER, "is not the consumer of the subscription")
 
@@ -249,9 +249,9 @@ def _check_terms(lookups: IntentLookups, requested: RequestedPayment, found: Ref
     if requested.changing is not None:
         return
     if not requested.ipn_url and not (site and site.ipn_url):
-        found.add_fault(Subject.CALLBACK_URL, "is required, here or at the site")
+        found.add_fault(Subject.CALLBACK_URL, "is required in the request or at the site")
     if not requested.redirect_url and not (site and site.redirect_url):
-        found.add_fault(Subject.REDIRECT_URL, "is required, here or at the site")
+        found.add_fault(Subject.REDIRECT_URL, "is required in the request or at the site")
 
 
 def _read_uuid(text: str | None) -> UUID | None:

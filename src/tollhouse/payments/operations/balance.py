@@ -25,7 +25,7 @@ from tollhouse.payments.model import AttemptState, Mode, Status
 #: Of one payment, including its first one.
 MAX_TRANSACTIONS = 1_000
 
-STILL_OPEN = "Another operation on this payment is still open; repeat this one when its outcome is known."
+STILL_OPEN = "Another operation on this payment is in progress. Retry when its outcome is known."
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def decide_capture(balance: PaymentBalance, requested: RequestedAmount) -> Allow
     first = balance.first
     held = _find_held(balance)
     if balance.is_expired:
-        raise reject(Subject.TRANSACTION, "is an authorization whose time is over; its hold is released")
+        raise reject(Subject.TRANSACTION, "is an authorization that has expired")
     money = _read_amount(balance, requested, first.amount_minor, "was authorized") or held
     return AllowedOperation(money, first)
 
@@ -144,7 +144,7 @@ def decide_void(balance: PaymentBalance) -> AllowedOperation:
     if balance.is_open(Mode.CREDIT, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     if balance.has_returned():
-        raise reject(Subject.TRANSACTION, "was credited or charged back in part; credit what is left instead")
+        raise reject(Subject.TRANSACTION, "was refunded or charged back in part; refund the rest instead")
     return AllowedOperation(Money(captured.amount_minor, balance.currency), captured)
 
 
@@ -156,13 +156,13 @@ def decide_refund(balance: PaymentBalance, requested: RequestedAmount) -> Allowe
     _check_first(balance)
     captured = balance.captured
     if balance.is_voided():
-        raise reject(Subject.TRANSACTION, "was voided; there is nothing to credit")
+        raise reject(Subject.TRANSACTION, "was voided; nothing is left to refund")
     if balance.is_open(Mode.CAPTURE, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     if captured is None:
         return _decide_refund_of_hold(balance, requested)
     if balance.left_minor <= 0:
-        raise reject(Subject.AMOUNT, "is more than is left to credit, which is nothing")
+        raise reject(Subject.AMOUNT, "exceeds the amount left to refund, which is 0")
     left = balance.left_minor
     return AllowedOperation(
         _read_amount(balance, requested, left, "is left to credit") or Money(left, balance.currency),
@@ -173,7 +173,7 @@ def decide_refund(balance: PaymentBalance, requested: RequestedAmount) -> Allowe
 def _decide_refund_of_hold(balance: PaymentBalance, requested: RequestedAmount) -> AllowedOperation:
     held = _find_held(balance)
     if _read_amount(balance, requested, held.amount_minor, "is held") not in {None, held}:
-        text = f"is a part of an authorization that was not captured; capture it first, or credit all {held.to_text()}"
+        text = f"is part of an uncaptured authorization; capture it first, or refund all {held.to_text()}"
         raise reject(Subject.AMOUNT, text)
     return AllowedOperation(held, balance.first, Mode.VOID)
 
@@ -195,7 +195,7 @@ def decide_chargeback(
     charged_back = balance.charged_back_minor if step is not DisputeStep.FIRST else 0
     amount_minor = charged_back or balance.left_minor or basis.amount_minor
     if not amount_minor:
-        raise reject(Subject.AMOUNT, "is required: the payment itself is of nothing")
+        raise reject(Subject.AMOUNT, "is required, because the payment has no amount")
     return decide_dispute(balance, Money(amount_minor, balance.currency), step)
 
 
@@ -215,7 +215,7 @@ def decide_dispute(balance: PaymentBalance, money: Money, step: DisputeStep = Di
 def _decide_won(balance: PaymentBalance, requested: RequestedAmount) -> AllowedOperation:
     charged_back = balance.charged_back_minor
     if charged_back <= 0:
-        raise reject(Subject.TRANSACTION, "has no charge-back that could be won")
+        raise reject(Subject.TRANSACTION, "has no chargeback that could be won")
     money = _read_amount(balance, requested, charged_back, "was charged back") or Money(charged_back, balance.currency)
     return AllowedOperation(
         money, balance.captured or balance.first, dispute=Dispute(DisputeStep.WON, money.amount_minor, 0)
@@ -226,9 +226,9 @@ def _find_held(balance: PaymentBalance) -> Money:
     """Return the amount of an authorization that was neither captured nor voided. Raises as `decide_capture` does."""
     _check_first(balance)
     if balance.is_voided():
-        raise reject(Subject.TRANSACTION, "was voided already")
+        raise reject(Subject.TRANSACTION, "is already voided")
     if balance.captured is not None:
-        raise reject(Subject.TRANSACTION, "was captured already")
+        raise reject(Subject.TRANSACTION, "is already captured")
     if balance.is_open(Mode.CAPTURE, Mode.VOID):
         raise RequestInProgress(STILL_OPEN)
     return Money(balance.first.amount_minor, balance.currency)
@@ -238,13 +238,13 @@ def _check_first(balance: PaymentBalance) -> None:
     """Reject operations on a failed payment or a verification, and while the outcome is unknown."""
     first = balance.first
     if first.status is Status.PENDING:
-        raise RequestInProgress("This payment is still open; repeat this request when its outcome is known.")
+        raise RequestInProgress("The outcome of this payment is not known yet. Retry when it is.")
     if first.status is Status.FAIL:
-        raise reject(Subject.TRANSACTION, "is a payment that failed")
+        raise reject(Subject.TRANSACTION, "is a failed payment")
     if first.amount_minor == 0:
-        raise reject(Subject.TRANSACTION, "only verified the card; it holds no money")
+        raise reject(Subject.TRANSACTION, "is a verification without an amount")
     if len(balance.later) >= MAX_TRANSACTIONS - 1:
-        raise reject(Subject.TRANSACTION, "has had too many operations")
+        raise reject(Subject.TRANSACTION, "has too many operations")
 
 
 def _read_amount(
@@ -253,7 +253,7 @@ def _read_amount(
     """Read an amount above zero, of `max_minor` at most; None for the whole amount. Raises RequestRejected."""
     own = balance.currency.code
     if requested.currency not in {None, own}:
-        raise reject(Subject.CURRENCY, f"is not that of the payment, {own}")
+        raise reject(Subject.CURRENCY, f"must be the currency of the payment, {own}")
     if requested.amount is None:
         return None
     try:

@@ -45,9 +45,9 @@ from tollhouse.storage.database import Database, PlainConnection
 Decide = Callable[[PaymentBalance], AllowedOperation]
 
 NO_OPERATION_ON = {
-    Mode.VOID: "is a void; name the payment that it undid",
-    Mode.CREDIT: "is a credit; name the payment that it gave back",
-    Mode.CHARGEBACK: "is a charge-back; name the payment that it took back",
+    Mode.VOID: "is a void; send the transaction ID of its payment",
+    Mode.CREDIT: "is a refund; send the transaction ID of its payment",
+    Mode.CHARGEBACK: "is a chargeback; send the transaction ID of its payment",
 }
 
 
@@ -80,7 +80,7 @@ async def load_named(database: Database, request: OperationRequest) -> Payment:
     async with database.acquire() as connection:
         named = await select_payment(connection, merchant_id=request.merchant_id, transaction_id=request.transaction_id)
     if named is None:
-        raise NotFound("There is no such transaction.")
+        raise NotFound("Transaction not found.")
     if named.mode in NO_OPERATION_ON:
         raise reject(Subject.TRANSACTION, NO_OPERATION_ON[named.mode])
     return named
@@ -143,7 +143,7 @@ def _build_operation(
     """Build the transaction. Only the acquirer of the original transaction can act on it."""
     now, acquirer = deps.attempts.clock.now(), allowed.basis.acquirer or ""
     if acquirer not in deps.attempts.acquirers:
-        raise Unavailable("The acquirer of this payment is not available; repeat the request later.")
+        raise Unavailable("The acquirer of this payment is unavailable. Retry later.")
     attempt = Attempt(
         number=1,
         acquirer=acquirer,

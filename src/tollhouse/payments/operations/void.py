@@ -34,7 +34,7 @@ from tollhouse.threeds.store import select_newest
 #: Reads of a payment that its cardholder changes at the same time.
 MAX_READS = 3
 
-ALREADY_FINISHED = "This payment has got its outcome in the same moment; repeat this request."
+ALREADY_FINISHED = "This payment was finished at the same time. Retry the request."
 
 
 async def void(deps: VoidDependencies, request: OperationRequest) -> Reply:

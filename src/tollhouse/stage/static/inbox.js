@@ -1,14 +1,14 @@
-// Looks for news every two seconds, and leaves what did not change as it is: what is open stays open.
+// Loads new entries every two seconds. Unchanged entries stay as they are, open or closed.
 "use strict";
 {
   const list = document.getElementById("entries");
   const live = document.getElementById("live");
-  const SOON = 2000;
-  const LATER = 15000;
+  const VISIBLE_INTERVAL_MS = 2000;
+  const HIDDEN_INTERVAL_MS = 15000;
   let timer = 0;
   let tag = list.dataset.tag;
 
-  const put = (text) => {
+  const showEntries = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html").body;
     for (const one of [...fresh.children]) {
       const known = one.id && document.getElementById(one.id);
@@ -23,25 +23,25 @@
     list.replaceChildren(...fresh.childNodes);
   };
 
-  const look = async () => {
+  const loadEntries = async () => {
     try {
-      const answer = await fetch(list.dataset.source, { headers: { "If-None-Match": tag }, cache: "no-store" });
-      if (answer.status === 200) {
-        put(await answer.text());
-        tag = answer.headers.get("ETag");
+      const response = await fetch(list.dataset.source, { headers: { "If-None-Match": tag }, cache: "no-store" });
+      if (response.status === 200) {
+        showEntries(await response.text());
+        tag = response.headers.get("ETag");
       }
       live.textContent = "live";
     } catch {
-      live.textContent = "the gateway does not answer";
+      live.textContent = "the gateway does not respond";
     }
-    timer = setTimeout(look, document.hidden ? LATER : SOON);
+    timer = setTimeout(loadEntries, document.hidden ? HIDDEN_INTERVAL_MS : VISIBLE_INTERVAL_MS);
   };
 
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) {
       clearTimeout(timer);
-      timer = setTimeout(look, 0);
+      timer = setTimeout(loadEntries, 0);
     }
   });
-  timer = setTimeout(look, SOON);
+  timer = setTimeout(loadEntries, VISIBLE_INTERVAL_MS);
 }

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollhouse.checkout.looks import DARK_INK, LIGHT_INK, build_style, choose_ink, read_logo
+from tollhouse.checkout.page_style import DARK_TEXT, LIGHT_TEXT, build_style, choose_text_color, read_logo
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 @pytest.mark.parametrize(
-    ("colour", "ink"), [("#000", LIGHT_INK), ("#fff", DARK_INK), ("#2b59c3", LIGHT_INK), ("#ffd400", DARK_INK)]
+    ("colour", "ink"), [("#000", LIGHT_TEXT), ("#fff", DARK_TEXT), ("#2b59c3", LIGHT_TEXT), ("#ffd400", DARK_TEXT)]
 )
 def test_ink_is_read_on_its_colour(colour: str, ink: str) -> None:
     """Dark colours get light ink, light ones dark ink."""
-    assert choose_ink(colour) == ink
+    assert choose_text_color(colour) == ink
 
 
 def test_colours_with_and_without_a_sign() -> None:
