@@ -25,7 +25,7 @@ from tollhouse.ipn.resend import DeliveryKey, resend_transaction
 from tollhouse.ipn.resend_many import ResendFilter, Resent, resend_events
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.faults import Subject
-from tollhouse.kernel.ids import MAX_ID
+from tollhouse.kernel.ids import MAX_ID, format_event_id
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.reply import Reply
 from tollhouse.kernel.urls import get_origin
@@ -253,7 +253,7 @@ def build_record(record: Record) -> IpnRecordAnswer:
         httpCode=str(record.status or ""),
         error=record.error or "",
         attemptNumber=record.number,
-        eventId=f"evt_{record.event_id}",
+        eventId=format_event_id(record.event_id),
         deliveryNumber=record.delivery_number,
         format=record.form,
         state=record.state,
@@ -264,7 +264,7 @@ def build_record(record: Record) -> IpnRecordAnswer:
 def build_event(entry: EventEntry) -> EventAnswer:
     """Build the model of the response; the body is exactly the posted text."""
     return EventAnswer(
-        id=f"evt_{entry.event_id}",
+        id=format_event_id(entry.event_id),
         sequence=entry.sequence,
         kind=entry.kind,
         status=entry.status or "",

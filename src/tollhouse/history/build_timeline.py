@@ -17,6 +17,7 @@ from typing import Any
 from tollhouse.history.model import EntryKind, HistoryEntry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel import codes
+from tollhouse.kernel.ids import format_event_id
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.model import Mode, Status
@@ -279,7 +280,11 @@ def _tell_ledger(rows: Sequence[Row]) -> Iterator[HistoryEntry]:
 def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[HistoryEntry]:
     for one in deliveries:
         facts = _facts(
-            eventId=f"evt_{one.event_id}", sequence=one.sequence, delivery=one.number, format=one.form, url=one.url
+            eventId=format_event_id(one.event_id),
+            sequence=one.sequence,
+            delivery=one.number,
+            format=one.form,
+            url=one.url,
         )
         text = "Its callback is sent" if one.number == 1 else "Its callback is sent again"
         yield HistoryEntry(one.at, EntryKind.CALLBACK, text, facts)

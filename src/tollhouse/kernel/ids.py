@@ -45,3 +45,8 @@ def parse_id(text: str) -> int | None:
     """Parse a sequential ID; return None for a text that is none."""
     is_id = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID))
     return int(text) if is_id and int(text) <= MAX_ID else None
+
+
+def format_event_id(event_id: int) -> str:
+    """Return the public form of an event's ID, which its callbacks have in `webhook-id`."""
+    return f"evt_{event_id}"

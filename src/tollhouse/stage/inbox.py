@@ -20,7 +20,7 @@ from tollhouse.http.responses import HTML, Response, answer_html, build_tag
 from tollhouse.http.routes import Route
 from tollhouse.ipn.log import select_recent_deliveries
 from tollhouse.kernel.errors import Invalid, NotFound
-from tollhouse.kernel.ids import MAX_ID
+from tollhouse.kernel.ids import MAX_ID, format_event_id
 from tollhouse.merchants.clock import select_clock
 from tollhouse.notices.render import render_email
 from tollhouse.notices.store import select_notice, select_recent_notices
@@ -168,7 +168,8 @@ async def _read_callbacks(inbox: Inbox, before: int | None) -> list[CallbackView
     secrets = await inbox.secrets_of(MERCHANT_ID)
     arrived = inbox.mailbox.genuine()
     return [
-        build_callback(entry, secrets=secrets, arrivals=arrived.get(f"evt_{entry.event_id}", ())) for entry in entries
+        build_callback(entry, secrets=secrets, arrivals=arrived.get(format_event_id(entry.event_id), ()))
+        for entry in entries
     ]
 
 

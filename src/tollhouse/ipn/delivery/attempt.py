@@ -22,6 +22,7 @@ from tollhouse.ipn.message import legacy
 from tollhouse.ipn.message.signature import sign_status, sign_webhook
 from tollhouse.ipn.model import AttemptError, Delivery, DeliveryAttempt
 from tollhouse.kernel.addresses import parse_address
+from tollhouse.kernel.ids import format_event_id
 from tollhouse.kernel.urls import AddressPolicy, AddressRefused, check_url
 from tollhouse.transport.http import build_exact_url
 
@@ -70,7 +71,7 @@ def build_headers(delivery: Delivery, secrets: Sequence[str], *, timestamp: int)
     The first secret signs `X-Signature`, all of them sign `webhook-signature`. `timestamp` is the Unix time of this
     attempt; all other values are the same in every attempt.
     """
-    webhook_id = f"evt_{delivery.event_id}"
+    webhook_id = format_event_id(delivery.event_id)
     body = write_body(delivery, secrets[0])
     headers = {
         "Content-Type": CONTENT_TYPES[delivery.form],
