@@ -161,7 +161,7 @@ async def test_a_full_lane(shop: WebShop) -> None:
     assert "idempotent-replay" not in answer.headers
 
 
-@pytest.mark.parametrize("lane", ["payment", "token"])
+@pytest.mark.parametrize("write_queue", ["payment", "token"])
 async def test_a_begin_does_not_wait_for_a_slow_batch(shop: WebShop, database_dsn: str, write_queue: str) -> None:
     """A payment or token that is in no batch yet is 503 in time, while the batch before it still waits."""
 
