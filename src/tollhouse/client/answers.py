@@ -163,17 +163,6 @@ class PaymentResponse(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     metadata: Any = None
 
 
-class Event(ApiResponse, frozen=True, kw_only=True, rename="camel"):
-    """An event from a callback. Without a payment, `event` is its kind."""
-
-    event: str | None = None
-    payment: PaymentData | None = None
-    consumer: ConsumerData | None = None
-    subscription: SubscriptionData | None = None
-    metadata: Any = None
-    timestamp: TimestampData | None = None
-
-
 class PaymentPage(ApiResponse, frozen=True, kw_only=True, rename="camel"):
     """A page on which a consumer pays, once."""
 
