@@ -18,10 +18,7 @@ class CodeCalls(Calls):
 
     def __init__(self) -> None:
         self._content = render(build_codes())
-        self._headers = {
-            "ETag": build_tag(self._content),
-            "Cache-Control": f"public, max-age={CACHE_SECONDS}",
-        }
+        self._headers = {"ETag": build_tag(self._content), "Cache-Control": f"public, max-age={CACHE_SECONDS}"}
 
     @call(
         "GET /codes",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field, field_validator
@@ -12,6 +13,7 @@ from tollhouse.api.fields.values import text
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.reading.body import MAX_TOKENIZE_BYTES, Body, read_object
 from tollhouse.api.reading.requests import validate_body
+from tollhouse.api.tokenize_limits import TokenizeLimits
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -20,17 +22,12 @@ from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read
 from tollhouse.kernel.card import Cvv, find_brand
 from tollhouse.kernel.errors import Invalid
 from tollhouse.merchants.access import MerchantDisabled
+from tollhouse.merchants.model import Merchant
+from tollhouse.storage.database import Database
 from tollhouse.vault.accounts import select_account_holder
 from tollhouse.vault.tokens import NewToken, TokenDependencies, tokenize, tokenize_account
 from tollhouse.wire.answers import TokenAnswer
 from tollhouse.wire.render import render_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.api.tokenize_limits import TokenizeLimits
-    from tollhouse.merchants.model import Merchant
-    from tollhouse.storage.database import Database
 
 XML_HTTP_REQUEST = "xmlhttprequest"
 

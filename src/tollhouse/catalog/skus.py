@@ -7,13 +7,7 @@ from dataclasses import replace
 from tollhouse.catalog.model import Sku, SkuChange, SkuDraft, SkuEntry
 from tollhouse.catalog.names import MAX_COUNT, build_name, build_stem, is_technical
 from tollhouse.catalog.prices import find_kind_fault
-from tollhouse.catalog.store import (
-    count_sku_stem,
-    insert_named_sku,
-    lock_sku_entry,
-    select_site_entry,
-    update_sku,
-)
+from tollhouse.catalog.store import count_sku_stem, insert_named_sku, lock_sku_entry, select_site_entry, update_sku
 from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.faults import Fault, RequestRejected, Subject, reject
 from tollhouse.storage.database import PlainConnection

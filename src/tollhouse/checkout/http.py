@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from tollhouse.checkout.pages import HtmlPage, render_app
-from tollhouse.checkout.words import choose_words, languages
+from tollhouse.checkout.words import Words, choose_words, languages
 from tollhouse.http import responses
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_html
@@ -17,19 +16,12 @@ from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.addresses import normalize_address
 from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.urls import is_web_url
-
-if TYPE_CHECKING:
-    from tollhouse.checkout.words import Words
-    from tollhouse.threeds.model import BrowserData
+from tollhouse.threeds.model import BrowserData
 
 MAX_FORM_FIELDS = 32
 MAX_KEY_LENGTH = 64
 
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
 
 def send(page: HtmlPage, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

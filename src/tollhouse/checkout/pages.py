@@ -6,17 +6,15 @@ The pages set no cookies, load nothing from other servers, and run no scripts ex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tollhouse.checkout.assets import asset, integrity
-
-if TYPE_CHECKING:
-    from tollhouse.checkout.words import Words
-    from tollhouse.payments.authentication.challenge_flow import Challenge, Collect, Ended
-    from tollhouse.payments.model import Payment
+from tollhouse.checkout.words import Words
+from tollhouse.payments.authentication.challenge_flow import Challenge, Collect, Ended
+from tollhouse.payments.model import Payment
 
 STYLED = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 SCRIPTED = f"{STYLED}; script-src 'self'"

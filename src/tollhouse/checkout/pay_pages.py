@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tollhouse.checkout.card_form import MAX_HOLDER_LENGTH
 from tollhouse.checkout.page_style import build_style, build_style_source, read_logo
 from tollhouse.checkout.pages import REFRESH_INTERVAL_SECONDS, HtmlPage, environment
 from tollhouse.checkout.pay_view import build_summary, describe_failure
-from tollhouse.links.model import LinkState
-
-if TYPE_CHECKING:
-    from tollhouse.checkout.words import Words
-    from tollhouse.links.model import Link
-    from tollhouse.payments.charge.wallet import WalletCard
+from tollhouse.checkout.words import Words
+from tollhouse.links.model import Link, LinkState
+from tollhouse.payments.charge.wallet import WalletCard
 
 #: Appearance of a page with one message. A `busy` page loads again by itself.
 Tone = Literal["busy", "good", "late", "bad"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import aiohttp
@@ -24,6 +24,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from tollhouse.composition.serving import serve_beside
+from tollhouse.http.asgi import Receive, Scope, Send
 from tollhouse.http.decode import MARK, parse_json
 from tollhouse.http.serving.ports import bind
 from tollhouse.http.serving.server import ServerLimits
@@ -32,9 +33,6 @@ from tollhouse.ipn.message.signature import SignatureMismatch, verify_status, ve
 from tollhouse.kernel.errors import Invalid, TollhouseError
 from tollhouse.kernel.urls import ANY_ADDRESS, AddressRefused, check_url
 from tollhouse.transport.http import build_exact_url
-
-if TYPE_CHECKING:
-    from tollhouse.http.asgi import Receive, Scope, Send
 
 DEFAULT_PORT = 8081
 MAX_CALLBACK_BYTES = 1024 * 1024

@@ -119,14 +119,7 @@ def divide_limits(settings: Settings, processes: int) -> Settings:
 
 def choose_sweeps(limits: VelocityLimits) -> tuple[Sweep, ...]:
     """List the sweeps of rows whose retention ends, except those of the vault."""
-    return (
-        *phones.SWEEPS,
-        *notices.SWEEPS,
-        *links.SWEEPS,
-        *breaker.SWEEPS,
-        *sign_in.SWEEPS,
-        *build_sweeps(limits),
-    )
+    return (*phones.SWEEPS, *notices.SWEEPS, *links.SWEEPS, *breaker.SWEEPS, *sign_in.SWEEPS, *build_sweeps(limits))
 
 
 def choose_limits(settings: Settings) -> VelocityLimits:

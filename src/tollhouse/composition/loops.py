@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
 
+from tollhouse.composition.app import Gateway
+from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.ipn.delivery.deliver import DeliveryRules
 from tollhouse.ipn.delivery.repair import OrphanSweep
 from tollhouse.ledger.verify import verify_all_new
@@ -19,10 +20,6 @@ from tollhouse.worker.payments import build_hold_work, build_resolve_work, build
 from tollhouse.worker.queue import LeasedQueue, Piece, Work
 from tollhouse.worker.run import Loop, every
 from tollhouse.worker.subscriptions import Renewals, build_card_work
-
-if TYPE_CHECKING:
-    from tollhouse.composition.app import Gateway
-    from tollhouse.composition.payment_parts import PaymentParts
 
 IMPORT_DISPUTES_INTERVAL_SECONDS = 5.0
 SWEEP_AUTHENTICATIONS_INTERVAL_SECONDS = 1.0

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from tollhouse.acquirers.test_data import TestDataClient
+from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.stage.challenge import ChallengeCalls
 from tollhouse.api.stage.chargeback import IssuerCalls
 from tollhouse.api.stage.clock import ClockCalls
 from tollhouse.api.stage.faults import FaultCalls
 from tollhouse.api.stage.test_payment_data import TestCardCalls
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.store import select_cards_busy, select_is_busy, select_next_card, select_next_due
+from tollhouse.composition.payment_parts import PaymentParts
+from tollhouse.composition.settings import Settings
+from tollhouse.http.routes import Route
 from tollhouse.ipn.store import select_deliveries_busy, select_next_delivery
 from tollhouse.kernel.urls import STAGE
+from tollhouse.merchants.secrets import IpnSecrets
 from tollhouse.payments.authentication.resume import sweep_authentications
 from tollhouse.payments.operations.holds import select_holds_busy, select_next_hold
 from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
 from tollhouse.phones.sender import RecordingSender
+from tollhouse.phones.verify import PhoneDependencies
 from tollhouse.stage.advance import ClockDependencies, advance, get_next_due
 from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment, query_rows, return_no_due_time
 from tollhouse.stage.disputes import Disputes
@@ -27,24 +36,12 @@ from tollhouse.stage.inbox import Inbox
 from tollhouse.stage.mailbox import Mailbox
 from tollhouse.stage.simulator_calls import call_simulator
 from tollhouse.stage.three_ds import complete_challenge
+from tollhouse.storage.database import PlainConnection
 from tollhouse.threeds.store import select_authentications_busy, select_next_authentication
+from tollhouse.transport.model import Transport
 from tollhouse.worker.events import deliver_once
 from tollhouse.worker.payments import process_due_holds, resolve_due
 from tollhouse.worker.subscriptions import check_due_cards, renew_due
-
-if TYPE_CHECKING:
-    import asyncio
-    from datetime import datetime
-
-    from tollhouse.api.reading.access import RequestAuthenticator
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.composition.payment_parts import PaymentParts
-    from tollhouse.composition.settings import Settings
-    from tollhouse.http.routes import Route
-    from tollhouse.merchants.secrets import IpnSecrets
-    from tollhouse.phones.verify import PhoneDependencies
-    from tollhouse.storage.database import PlainConnection
-    from tollhouse.transport.model import Transport
 
 Found = TypeVar("Found")
 #: A query about a merchant's rows at a time.

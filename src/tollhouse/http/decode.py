@@ -143,10 +143,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _build_decoder(build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
     return json.JSONDecoder(
-        parse_float=_read_decimal,
-        parse_int=_read_int,
-        parse_constant=_refuse_constant,
-        object_pairs_hook=build_object,
+        parse_float=_read_decimal, parse_int=_read_int, parse_constant=_refuse_constant, object_pairs_hook=build_object
     )
 
 

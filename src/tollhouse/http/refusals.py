@@ -31,10 +31,7 @@ REFUSALS = {
     ),
     "headers_late": ServerRefusal(HTTPStatus.REQUEST_TIMEOUT, "The headers did not arrive in time."),
     "body_late": ServerRefusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."),
-    "body_large": ServerRefusal(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "The body is too large. Send a smaller one.",
-    ),
+    "body_large": ServerRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large. Send a smaller one."),
 }
 
 

@@ -13,13 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tollhouse.ipn.resend import MAX_DELIVERIES
-from tollhouse.ipn.store import (
-    OriginKey,
-    Redelivery,
-    insert_deliveries,
-    queries,
-    upsert_hosts,
-)
+from tollhouse.ipn.store import OriginKey, Redelivery, insert_deliveries, queries, upsert_hosts
 from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import PlainConnection
 

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
 
+from tollhouse.idempotency.running import Running
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import RequestInProgress, Unavailable
 from tollhouse.merchants.clock import (
     LEASE_SECONDS,
@@ -26,14 +27,9 @@ from tollhouse.merchants.clock import (
     release_clock,
     select_clock,
 )
-from tollhouse.stage.clock_tasks import DueMoment
+from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment
+from tollhouse.storage.database import Database
 from tollhouse.wire.render import render_instant
-
-if TYPE_CHECKING:
-    from tollhouse.idempotency.running import Running
-    from tollhouse.kernel.clock import DatabaseClock
-    from tollhouse.stage.clock_tasks import ClockDrivenTask
-    from tollhouse.storage.database import Database
 
 #: Enough for twenty years with one failing callback a day.
 MAX_STEPS = 100_000

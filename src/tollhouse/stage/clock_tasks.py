@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from tollhouse.storage.database import Database, PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 
 Found = TypeVar("Found")
 

@@ -102,13 +102,7 @@ async def ensure_demo(database: Database, demo: Demo, *, seal_ipn_secret: Callab
         await update_site_host(connection, merchant_id=MERCHANT_ID, site_id=SITE_ID, **addresses)
         for name, title, kind, prices in SKUS:
             await insert_sku(
-                connection,
-                merchant_id=MERCHANT_ID,
-                site_id=SITE_ID,
-                name=name,
-                title=title,
-                kind=kind,
-                prices=prices,
+                connection, merchant_id=MERCHANT_ID, site_id=SITE_ID, name=name, title=title, kind=kind, prices=prices
             )
 
 

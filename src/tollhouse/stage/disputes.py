@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from tollhouse.payments.dependencies import DisputeDependencies
 from tollhouse.payments.disputes.import_disputes import find_next_dispute, import_disputes
-
-if TYPE_CHECKING:
-    from tollhouse.payments.dependencies import DisputeDependencies
-    from tollhouse.stage.clock_tasks import DueMoment
+from tollhouse.stage.clock_tasks import DueMoment
 
 
 class Disputes:

@@ -23,8 +23,7 @@ Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Span = Annotated[str, Field(json_schema_extra={"format": "duration"})]
 #: An object, or a list if the merchant sent one.
 Metadata = Annotated[
-    Any,
-    WithJsonSchema({"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "array", "items": {}}]}),
+    Any, WithJsonSchema({"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "array", "items": {}}]})
 ]
 
 
@@ -100,13 +99,11 @@ class PaymentBlock(ResponseModel):
     codeCategory: int | None = Field(None, description="1 never retry, 2 retry later, 3 fix the data, 4 other.")
     amount: Amount
     excessAmount: Amount | None = Field(
-        None,
-        description="Of a chargeback: the part that exceeds the remaining amount of the payment, if above 0.",
+        None, description="Of a chargeback: the part that exceeds the remaining amount of the payment, if above 0."
     )
     currency: CurrencyCode = Field(description="ISO 4217.")
     amountUsd: Amount | None = Field(
-        None,
-        description="The amount in US dollars, by the rate at the beginning of the payment, if one is known.",
+        None, description="The amount in US dollars, by the rate at the beginning of the payment, if one is known."
     )
     orderId: str = Field(description="The ID of the payment.")
     transactionId: str = Field(description="The ID of this transaction; it never changes.")

@@ -60,9 +60,7 @@ def read_currency(code: Any) -> str:
 
 
 AnyCurrency = Annotated[
-    str,
-    BeforeValidator(read_currency),
-    Field(json_schema_extra={"pattern": "^[A-Z]{3}$", "examples": ["USD"]}),
+    str, BeforeValidator(read_currency), Field(json_schema_extra={"pattern": "^[A-Z]{3}$", "examples": ["USD"]})
 ]
 
 

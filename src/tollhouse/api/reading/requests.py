@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -16,9 +16,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.screen import read_screened_object
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid
-
-if TYPE_CHECKING:
-    from tollhouse.merchants.model import Merchant
+from tollhouse.merchants.model import Merchant
 
 Model = TypeVar("Model", bound=BaseModel)
 

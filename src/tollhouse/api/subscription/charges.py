@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -13,7 +14,10 @@ from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import read_query, read_request
 from tollhouse.billing.changes.change import MISSING, access_subscription
+from tollhouse.billing.dependencies import BillingDependencies
+from tollhouse.billing.schedule import Charge
 from tollhouse.billing.upcoming import MAX_CHARGES, Upcoming, list_upcoming, preview
+from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
@@ -22,13 +26,6 @@ from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import ChargeAnswer, PreviewAnswer, UpcomingAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.schedule import Charge
-    from tollhouse.catalog.model import Price
 
 DEFAULT_CHARGES = 12
 #: What a charge waits for, by its name in an answer.
@@ -84,10 +81,7 @@ class ChargeCalls(Calls):
         self._gate = gate
 
     @call(
-        "GET /subscription/{subscriptionId}/upcoming",
-        "List future charges",
-        query=UpcomingQuery,
-        answer=UpcomingAnswer,
+        "GET /subscription/{subscriptionId}/upcoming", "List future charges", query=UpcomingQuery, answer=UpcomingAnswer
     )
     async def list_upcoming_charges(self, request: Request) -> Response:
         """Return the next charges of a subscription, if nothing changes. The first may be in progress."""

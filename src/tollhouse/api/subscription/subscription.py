@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -16,6 +16,8 @@ from tollhouse.api.reading.requests import read_request
 from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
 from tollhouse.billing.changes.change import MISSING, access_subscription
 from tollhouse.billing.changes.reprice import reprice
+from tollhouse.billing.dependencies import BillingDependencies
+from tollhouse.billing.model import Subscription
 from tollhouse.billing.outcomes import summarize_subscription
 from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
@@ -26,10 +28,6 @@ from tollhouse.kernel.faults import Subject
 from tollhouse.payments.reading.view import build_subscription_block
 from tollhouse.wire.answers import SubscriptionBlock
 from tollhouse.wire.render import render
-
-if TYPE_CHECKING:
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.billing.model import Subscription
 
 
 class SubscriptionChangeRequest(Body):
@@ -59,8 +57,7 @@ class SubscriptionCancelRequest(Body):
     sendEmail: bool = Field(False, description="Whether to email the consumer when it ends.")
     keepActiveUntilNextRebill: bool = Field(False, description="Whether to end it when the next charge would be due.")
     cancelDate: Moment | None = Field(
-        None,
-        description="The time to end it, whatever `keepActiveUntilNextRebill` says; a past time means now.",
+        None, description="The time to end it, whatever `keepActiveUntilNextRebill` says; a past time means now."
     )
     reason: str | None = Field(
         None, min_length=1, max_length=MAX_REASON_LENGTH, description="Stored with it.", examples=["Too dear"]

@@ -165,8 +165,7 @@ def decide_refund(balance: PaymentBalance, requested: RequestedAmount) -> Allowe
         raise reject(Subject.AMOUNT, "exceeds the amount left to refund, which is 0")
     left = balance.left_minor
     return AllowedOperation(
-        _read_amount(balance, requested, left, "is left to credit") or Money(left, balance.currency),
-        captured,
+        _read_amount(balance, requested, left, "is left to credit") or Money(left, balance.currency), captured
     )
 
 
