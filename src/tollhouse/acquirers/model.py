@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.money import Money
 
@@ -87,8 +89,7 @@ class AcquirerOperation:
     send_before: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Struct, frozen=True):
     """The issuer approved. `network_transaction_id` links later merchant-initiated charges.
 
     Operations have none.

@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from tollhouse.kernel.money import Currency, Money
 
 ThreeDsRule = Literal["when_asked", "always"]
@@ -43,8 +45,7 @@ class Tax:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """One line of a price schedule. `repeat` is False, True (without end) or the total number of charges.
 
     The money includes the tax.

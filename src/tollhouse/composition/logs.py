@@ -48,7 +48,7 @@ def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> No
 
 def _add_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     """Add the time of the system clock, in UTC to the microsecond."""
-    event["timestamp"] = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
+    event["timestamp"] = datetime.now(UTC)
     return event
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -105,7 +104,6 @@ async def serve(
             web,
             http=build_protocol(bounds),
             ws="none",
-            timeout_keep_alive=math.ceil(bounds.idle_seconds),
             log_config=None,
             access_log=False,
             lifespan="off",

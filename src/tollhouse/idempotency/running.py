@@ -43,13 +43,32 @@ class RunningRequest:
         All clients that wait for this request stop at the same time. Raises everything that the work raises.
         """
         while (left := self._seconds_left(seconds)) > 0:
-            done, _ = await asyncio.wait({self.task}, timeout=left)
-            if done:
+            if await _is_done_within(self.task, left):
                 return self.task.result()
         return None
 
     def _seconds_left(self, seconds: float) -> float:
         return seconds if self.begun is None else self._begun_at + seconds - time.monotonic()
+
+
+async def _is_done_within(task: asyncio.Task[Any], seconds: float) -> bool:
+    """Wait for a task, at most for so long, and return whether it is done. It continues if its caller is canceled."""
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+    wake = partial(_wake, woken)
+    task.add_done_callback(wake)
+    timer = loop.call_later(seconds, wake, None)
+    try:
+        await woken
+    finally:
+        timer.cancel()
+        task.remove_done_callback(wake)
+    return task.done()
+
+
+def _wake(woken: asyncio.Future[None], _: Any) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 class Running:

@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NoReturn
 
+from msgspec import Struct
+
 from tollhouse.kernel.card_texts import ONLY_DIGITS, read_texts
 
 MIN_NUMBER_LENGTH, MAX_NUMBER_LENGTH = 12, 19
@@ -125,8 +127,7 @@ class Cvv(_Secret):
         return len(self._text)
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
+class Expiry(Struct, frozen=True):
     """The last month in which a card is valid. `year` has four digits."""
 
     month: int
@@ -176,18 +177,19 @@ UNKNOWN_BRAND = Brand("unknown")
 
 def is_luhn_valid(digits: str) -> bool:
     """Check the last digit by the Luhn formula (ISO/IEC 7812-1, annex B)."""
-    total = sum(map(int, digits[-1::-2]))
-    total += sum(_DOUBLED[digit] for digit in digits[-2::-2])
-    return total % 10 == 0
+    values = digits.encode().translate(_VALUES)
+    return (sum(values[-1::-2]) + sum(values[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
-_DOUBLED = {str(digit): sum(divmod(2 * digit, 10)) for digit in range(10)}
+_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
+#: The sum of the digits of the double of each digit.
+_DOUBLED = bytes.maketrans(bytes(range(10)), bytes(sum(divmod(2 * digit, 10)) for digit in range(10)))
 
 
 def detect_brand(digits: str) -> Brand:
     """Return the brand with the longest prefix that matches the number, or `UNKNOWN_BRAND`."""
-    by_prefix, longest = _brands_by_prefix()
-    for length in range(longest, 0, -1):
+    by_prefix, lengths = _brands_by_prefix()
+    for length in lengths:
         brand = by_prefix.get(digits[:length])
         if brand is not None:
             return brand
@@ -200,7 +202,8 @@ def find_brand(name: str) -> Brand:
 
 
 @cache
-def _brands_by_prefix() -> tuple[dict[str, Brand], int]:
+def _brands_by_prefix() -> tuple[dict[str, Brand], list[int]]:
+    """Return the brands by their prefixes, and the lengths of these, longest first."""
     table = tomllib.loads(files(__package__).joinpath("brands.toml").read_text(encoding="utf-8"))
     by_prefix: dict[str, Brand] = {}
     for name, row in table.items():
@@ -209,4 +212,4 @@ def _brands_by_prefix() -> tuple[dict[str, Brand], int]:
             first, _, last = entry.partition("-")
             for prefix in range(int(first), int(last or first) + 1):
                 by_prefix[str(prefix)] = brand
-    return by_prefix, max(map(len, by_prefix))
+    return by_prefix, sorted({len(prefix) for prefix in by_prefix}, reverse=True)

@@ -12,6 +12,7 @@ from decimal import Context, Decimal, Inexact
 from functools import lru_cache
 
 import iso4217
+from msgspec import Struct
 
 #: The largest accepted amount, in minor units: twelve digits, as in ISO 8583 field 4.
 MAX_AMOUNT_MINOR = 999_999_999_999
@@ -74,8 +75,7 @@ def _currency(code: str) -> Currency:
     return Currency(code, known.exponent or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """An amount of 0 or more in the minor units of its currency."""
 
     amount_minor: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from tollhouse.kernel.money import Money
 
@@ -48,8 +49,7 @@ class MovementKind(StrEnum):
     DISPUTE_WON = "dispute_won"
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """A final movement of money, above zero, of the payment `payment_id`."""
 
     merchant_id: int
@@ -64,8 +64,7 @@ class Movement:
         return (self.merchant_id, self.payment_id)
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(Struct, frozen=True):
     """A ledger entry: an amount above zero from `credit` to `debit`."""
 
     merchant_id: int

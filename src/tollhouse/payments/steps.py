@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import msgspec
@@ -26,11 +26,10 @@ class BeginRecord(Struct, frozen=True):
     resolve_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """The payment is begun. The facts decide whether the acquirer is called."""
 
-    facts: RiskFacts = field(default_factory=RiskFacts)
+    facts: RiskFacts = RiskFacts()
     is_account_disabled: bool = False
 
 

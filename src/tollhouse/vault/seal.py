@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from tollhouse.kernel.card import Card, CardNumber, Expiry
 from tollhouse.kernel.errors import SealBroken
@@ -26,8 +26,7 @@ FORMAT = b"\x01"
 WRAPPED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + 16
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """A sealed value and the version of the key that wraps its key."""
 
     content: bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from tests.support.raw_http import HANG_SECONDS, Echo, Raw, exchange, serve
@@ -60,6 +61,28 @@ async def test_an_idle_connection_is_ended() -> None:
         assert (await connection.read_response())[0] == 200
         await connection.send(b"\r\n")
         assert status_of(await connection.read()) == 408
+
+
+async def test_a_silent_connection_is_closed_without_a_response() -> None:
+    """A connection that is kept alive, and on which nothing more comes, is closed: nobody waits for a response."""
+    async with serve(Echo(), QUICK) as port:
+        connection = await Raw.open(port)
+        await connection.send(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await connection.read_response())[0] == 200
+        assert await connection.read() == b""
+
+
+async def test_a_header_with_a_line_break_is_not_sent() -> None:
+    """A header that would end its line and begin another one is a fault of ours, and the client gets none of it."""
+
+    async def forge(scope: Any, receive: Any, send: Any) -> None:
+        del scope, receive
+        headers = [(b"content-length", b"2"), (b"x-told", b"a\r\nX-Forged: 1")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ab"})
+
+    async with serve(forge, QUICK) as port:
+        assert await exchange(port, GET) == b""
 
 
 async def test_a_slow_application_is_not_cut_off() -> None:

@@ -16,7 +16,8 @@ MONTH_FORM, YEAR_FORM = "^(0[1-9]|1[0-2])$", "^[0-9]{2}$"
 
 
 def _read_number(value: Any) -> CardNumber:
-    return CardNumber.parse(read_number(read_digits(value)))
+    text = read_digits(value)
+    return CardNumber.parse(text if text.isascii() and text.isdigit() else read_number(text))
 
 
 def read_digits(value: Any) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tollhouse.api.fields.card import CardFields
-from tollhouse.api.fields.source import AccountSource, AccountWithCodeSource, ConsumerSource, TokenSource
 from tollhouse.api.payment.payment_request import PaymentRequest, skus_of
 from tollhouse.kernel.faults import Fault, Subject
 from tollhouse.payments.charge.intent import PRICE_REQUIRED
@@ -81,13 +79,14 @@ def request_payment(
 
 def build_source(source: AnySource) -> RequestedSource:
     """Return the source of a valid body."""
+    own = vars(source)  # each kind of source has other fields
     return RequestedSource(
         kind=source.type,
-        card=source.to_card() if isinstance(source, CardFields) else None,
-        code=source.cvv if isinstance(source, CardFields | AccountWithCodeSource) else None,
-        token=source.token if isinstance(source, TokenSource) else None,
-        account_id=source.paymentAccountId if isinstance(source, AccountSource | AccountWithCodeSource) else None,
-        consumer_id=source.id if isinstance(source, ConsumerSource) else None,
+        card=source.to_card() if source.type == "card" else None,
+        code=own.get("cvv"),
+        token=own.get("token"),
+        account_id=own.get("paymentAccountId"),
+        consumer_id=own.get("id"),
         initiator=source.initiator,
         asks_authentication=source.authenticate,
         mid=source.mid,

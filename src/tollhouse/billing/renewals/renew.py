@@ -8,7 +8,6 @@ locked and must be unchanged since its lease, and a unique index allows no secon
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -241,4 +240,4 @@ def _build_item(subscription: Subscription, charge: Charge) -> Item:
 
 
 def _price_now(price: Price) -> Price:
-    return dataclasses.replace(price, offset=AT_ONCE, repeat=False)
+    return replace(price, offset=AT_ONCE, repeat=False)

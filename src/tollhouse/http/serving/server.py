@@ -20,6 +20,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import httptools
 import structlog
@@ -27,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tollhouse.http.refusals import REFUSALS, build_refusal
 from tollhouse.http.serving.connections import Connections
+from tollhouse.http.serving.cycle import Cycle
 from tollhouse.kernel.addresses import Network
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = self.port.bounds
-        self._deadline = self._write_deadline = self._linger_deadline = NEVER
+        self._deadline = self._idle_deadline = self._write_deadline = self._linger_deadline = NEVER
         self._has_begun = self._is_in_head = self._is_in_body = self._is_ending = False
         self._head_bytes = self._head_lines = self._held_bytes = self._discarded_bytes = 0
         self._reason: str | None = None
@@ -152,7 +154,6 @@ class BoundedProtocol(HttpToolsProtocol):
         for cycle, _ in self.pipeline:
             cycle.disconnected = True
         self.pipeline.clear()
-        self._unset_keepalive_if_required()
 
     @property
     def is_waiting(self) -> bool:
@@ -173,6 +174,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self.transport.is_closing():
             self._linger_deadline = min(self._linger_deadline, now + self._bounds.write_seconds)
+        elif now >= self._idle_deadline:
+            self.transport.close()
         elif self._is_ending or now < self._deadline:
             return
         elif not self._has_begun:
@@ -196,7 +199,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feed the parser, and limit the data that it holds without reporting it."""
         if self._is_ending:
             return
-        self._unset_keepalive_if_required()
+        self._idle_deadline = NEVER
         self._has_begun = True
         if self._deadline == NEVER:
             self._deadline = self.loop.time() + self._bounds.header_seconds
@@ -250,12 +253,44 @@ class BoundedProtocol(HttpToolsProtocol):
             self._fail(reason)
         if len(self.pipeline) >= self._bounds.max_pipelined_requests:
             self._fail("too_many_requests")
-        super().on_headers_complete()
+        self._fill_scope()
         self._is_in_head, self._is_in_body = False, True
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False
-        if self.pipeline:  # it is not read before its turn comes
+        is_first = self._is_between()
+        self.cycle = self._build_cycle()
+        if is_first:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # it is not read before its turn comes
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
             self._deadline = NEVER
+
+    def _fill_scope(self) -> None:
+        """Tell the application what is asked for."""
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = self.parser.get_http_version()
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = target.path
+        self.scope["query_string"] = target.query or b""
+
+    def _build_cycle(self) -> Cycle:
+        """Build the cycle of a request. No other protocol is spoken after it, whatever it offers."""
+        return Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.parser.should_keep_alive()
+            and self.scope["http_version"] != "1.0"
+            and not self.parser.should_upgrade(),
+            on_response=self.on_response_complete,
+        )
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._is_in_body and cycle is self.cycle:
@@ -282,7 +317,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or end a connection that was rejected meanwhile."""
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._idle_deadline = self.loop.time() + self._bounds.idle_seconds
         if self._is_ending and not self.pipeline:
             self._linger()
 
@@ -317,7 +358,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Wait until the client has the response: closing a connection with unread bytes would reset it."""
         if self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
+        self._idle_deadline = NEVER
         self.flow.resume_reading()
         self._linger_deadline = self.loop.time() + self._bounds.linger_seconds
         if self.transport.can_write_eof():

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
+
 from tollhouse.catalog.model import Site, Sku
 from tollhouse.consumers.model import Consumer, derive_consumer_id
 from tollhouse.consumers.store import select_consumer
@@ -33,8 +35,7 @@ NEVER_PAID = "is a consumer without an approved payment"
 OTHER_CONSUMER = "belongs to another consumer than the subscription"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedItem:
+class LoadedItem(Struct, frozen=True):
     """The site that sells an item, and the SKU that the item names, if any."""
 
     site: Site | None
