@@ -48,7 +48,7 @@ class Mode(StrEnum):
     @property
     def is_first(self) -> bool:
         """Whether it is the first transaction of a payment. All others act on an earlier one."""
-        return self in {Mode.SALE, Mode.AUTH}
+        return self is Mode.SALE or self is Mode.AUTH
 
 
 class Status(StrEnum):

@@ -9,13 +9,15 @@ in another row, merchant or version. A new key for each value rules out repeated
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from msgspec import Struct
 
 from tollhouse.kernel.card import Card, CardNumber, Expiry
@@ -75,9 +77,22 @@ def unseal_under(key: bytes, sealed: bytes, *, bound_to: str) -> bytes:
         raise SealBroken from error
 
 
+def hash_keyed(key: bytes, content: bytes) -> bytes:
+    """Return the HMAC-SHA-256 of a content."""
+    keyed = _prepare_hash(key).copy()
+    keyed.update(content)
+    return keyed.finalize()
+
+
+@lru_cache(maxsize=16)
+def _prepare_hash(key: bytes) -> HMAC:
+    """Set the hash of a key up: that costs more than to hash a short content."""
+    return HMAC(key, SHA256())
+
+
 def derive_token_key(key: bytes, *, token: UUID, part: str) -> bytes:
     """Derive the key of one part of a token, card or code, from the token and a key of the key provider."""
-    return hmac.digest(key, f"{part}|".encode() + token.bytes, hashlib.sha256)
+    return hash_keyed(key, f"{part}|".encode() + token.bytes)
 
 
 def derive_token_id(token: UUID) -> UUID:
@@ -107,10 +122,10 @@ def fingerprint_card(key: bytes, *, merchant_id: int, number: CardNumber) -> byt
     HMAC-SHA-256 of the whole number (PCI DSS 4.0.1, 3.5.1.1). It includes the merchant, so that merchants' cards stay
     separate.
     """
-    return hmac.digest(key, f"{merchant_id}|{number.reveal()}".encode(), hashlib.sha256)
+    return hash_keyed(key, f"{merchant_id}|{number.reveal()}".encode())
 
 
 def derive_account_id(key: bytes, *, merchant_id: int, consumer_id: str, fingerprint: bytes) -> UUID:
     """Derive the ID of a consumer's card, the same for the same card, before a row exists."""
-    digest = hmac.digest(key, f"{merchant_id}|{consumer_id}|".encode() + fingerprint, hashlib.sha256)
+    digest = hash_keyed(key, f"{merchant_id}|{consumer_id}|".encode() + fingerprint)
     return UUID(bytes=digest[:16], version=5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -14,6 +12,7 @@ from tollhouse.vault.seal import (
     derive_account_id,
     derive_token_key,
     fingerprint_card,
+    hash_keyed,
     pack_card,
     seal,
     seal_under,
@@ -90,4 +89,4 @@ class Vault:
 
     def digest(self, content: bytes) -> bytes:
         """Return a keyed hash, so that equal requests are recognized without storing their content."""
-        return hmac.digest(self.digest_key, content, hashlib.sha256)
+        return hash_keyed(self.digest_key, content)

@@ -6,18 +6,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 
 from tollhouse.wire.answers import Moment, Timestamp
 
 
+def leave_out_none(**fields: Any) -> dict[str, Any]:
+    """Return the fields of a response that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _list_fields(part: Any) -> Any:
     """Return the fields of a response, or of a part of one, that are not None; or its only content."""
-    if isinstance(part, RootModel):
-        return part.root
-    if isinstance(part, BaseModel):
-        return {name: value for name, value in vars(part).items() if value is not None}
-    raise NotImplementedError(type(part).__name__)
+    is_root = getattr(type(part), "__pydantic_root_model__", None)
+    if is_root is None:
+        raise NotImplementedError(type(part).__name__)
+    return part.root if is_root else leave_out_none(**vars(part))
 
 
 _encode = msgspec.json.Encoder(enc_hook=_list_fields, decimal_format="number").encode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -90,8 +90,10 @@ def validate(model: type[Model], content: dict[str, Any], context: Mapping[str, 
     bodies do. Only other bodies are read with all tolerances and searched for all faults.
     """
     if issubclass(model, Body) and model.strict_first:
-        with suppress(ValidationError):
+        try:
             return model.model_validate(content, strict=True, context=context)
+        except ValidationError:
+            pass
     return model.model_validate(content, context=context)
 
 

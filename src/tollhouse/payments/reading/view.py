@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -13,18 +14,25 @@ from tollhouse.kernel.money import Money
 from tollhouse.payments.model import Payment, Status, Subscribing, SubscriptionSummary
 from tollhouse.payments.reading.public_names import name_transaction
 from tollhouse.rates.model import convert
-from tollhouse.wire.answers import ConsumerBlock, PaymentAnswer, PaymentBlock, SourceAnswer, SubscriptionBlock, VatBlock
-from tollhouse.wire.render import build_moment, build_timestamp, render, render_date
+from tollhouse.wire.answers import ConsumerBlock, SourceAnswer, SubscriptionBlock, VatBlock
+from tollhouse.wire.render import (
+    build_moment,
+    build_timestamp,
+    leave_out_none,
+    render,
+    render_date,
+    render_json,
+)
 
 #: The description of a payment with an open outcome.
 PENDING_TEXT = "PENDING"
 
-CONSUMER_FIELDS = frozenset(ConsumerBlock.model_fields) - {"id", "externalId", "blocked"}
+CONSUMER_FIELDS = [name for name in ConsumerBlock.model_fields if name not in {"id", "externalId", "blocked"}]
 
 
 def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
     """Render the response for a payment; with a `url` its action is `redirect`."""
-    return render(build_answer(payment, url=url))
+    return render_json(build_answer(payment, url=url))
 
 
 def render_event(payment: Payment) -> bytes:
@@ -33,10 +41,10 @@ def render_event(payment: Payment) -> bytes:
     return (payment.rendered or render_answer(payment))[:-1] + b',"timestamp":' + timestamp + b"}"
 
 
-def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
-    """Build the response. Its metadata are exactly the stored text."""
+def build_answer(payment: Payment, *, url: str | None = None) -> dict[str, Any]:
+    """Build the response, the fields of a `PaymentAnswer`. Its metadata are exactly the stored text."""
     subscriptions = build_subscription_blocks(payment)
-    return PaymentAnswer(
+    return leave_out_none(
         payment=build_payment_block(payment, url),
         consumer=build_consumer_block(payment),
         subscription=subscriptions[0] if subscriptions else None,
@@ -45,13 +53,13 @@ def build_answer(payment: Payment, *, url: str | None = None) -> PaymentAnswer:
     )
 
 
-def build_payment_block(payment: Payment, url: str | None) -> PaymentBlock:
-    """Build the `payment` object. An open outcome also has code `0`; its status is `pending`."""
+def build_payment_block(payment: Payment, url: str | None) -> dict[str, Any]:
+    """Build the `payment` object, a `PaymentBlock`. An open outcome also has code `0`; its status is `pending`."""
     code = codes.get_code(payment.code or codes.APPROVED)
     dispute, basis = payment.dispute, payment.basis
     name = name_transaction(payment.mode, payment.status, dispute.step if dispute else None)
     excess = Money(dispute.excess_minor, payment.money.currency) if dispute and dispute.excess_minor else None
-    return PaymentBlock(
+    return leave_out_none(
         code=code.code,
         description=_describe_code(payment, code),
         action="redirect" if url else name.action,
@@ -122,11 +130,11 @@ def build_source_block(payment: Payment) -> SourceAnswer:
     )
 
 
-def build_consumer_block(payment: Payment) -> ConsumerBlock:
+def build_consumer_block(payment: Payment) -> dict[str, Any]:
     """Build the `consumer` object: the gateway's ID, the merchant's own, and the fields of this request."""
-    known = {name: value for name, value in payment.consumer.items() if name in CONSUMER_FIELDS}
+    known = {name: payment.consumer.get(name) for name in CONSUMER_FIELDS}
     is_blocked = payment.code == codes.BLACKLISTED
-    return ConsumerBlock(id=payment.consumer_id, externalId=payment.external_id, blocked=is_blocked, **known)
+    return leave_out_none(id=payment.consumer_id, externalId=payment.external_id, **known, blocked=is_blocked)
 
 
 def build_subscription_blocks(payment: Payment) -> list[SubscriptionBlock]:
