@@ -103,6 +103,36 @@ async def test_a_repeat_while_the_message_is_on_its_way(desk: PhoneDependencies,
     assert (await send(desk, claim=CLAIM)).is_replay
 
 
+class HeldSender(RecordingSender):
+    """Sends a message when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(["sms"])
+        self.asked = asyncio.Event()
+        self.held = asyncio.Event()
+
+    async def send(self, message: PhoneMessage) -> None:
+        """Wait, then send."""
+        self.asked.set()
+        await self.held.wait()
+        await super().send(message)
+
+
+async def test_a_repeat_waits_for_the_message(desk: PhoneDependencies) -> None:
+    """A repeat that may wait gets the response to the first request once the message was sent, and sends none."""
+    sender = HeldSender()
+    patient = replace(desk, sender=sender, answer_seconds=10)
+    sending = asyncio.create_task(send(patient, claim=CLAIM))
+    await sender.asked.wait()
+    repeating = asyncio.create_task(send(patient, claim=CLAIM))
+    await asyncio.sleep(0.05)
+    assert not repeating.done()
+    sender.held.set()
+    first, again = await sending, await repeating
+    assert (again.body, first.is_replay, again.is_replay) == (first.body, False, True)
+    assert len(sender.shown(1)) == 1
+
+
 async def test_a_crash_before_the_message_left(
     desk: PhoneDependencies, database: Database, sender: RecordingSender
 ) -> None:
@@ -312,7 +342,7 @@ async def test_channels_that_there_are_not(desk: PhoneDependencies, database: Da
     assert refused.value.faults == (Fault(Subject.CHANNEL, "must be one of sms"),)
     with pytest.raises(RequestRejected) as refused:
         await send(PhoneDependencies(database, DisabledSender(), KEY, Quotas()))
-    assert "not set up" in refused.value.faults[0].text
+    assert "not configured" in refused.value.faults[0].text
     assert await count(database, "phone_quota") == 0
 
 
