@@ -193,17 +193,19 @@ begin
         join unnest(payments) as p using (place);
     end if;
 
+    if cardinality(begun) < cardinality(payments) then
+        consumers := array(select c from unnest(consumers) as c where c.place = any(begun) or c.place = any(begun_before));
+        subscriptions := array(select s from unnest(subscriptions) as s where s.place = any(begun));
+        marks := array(select m from unnest(marks) as m where m.place = any(begun) or m.place = any(begun_before));
+    end if;
+
     -- After the payments: a double click of an unnamed consumer would leave a consumer behind who never paid.
     if cardinality(consumers) > 0 then
-        perform insert_consumers_v1(
-            array(select c from unnest(consumers) as c where c.place = any(begun) or c.place = any(begun_before))
-        );
+        perform insert_consumers_v1(consumers);
     end if;
 
     if cardinality(subscriptions) > 0 then
-        perform insert_pending_subscriptions_v1(
-            array(select s from unnest(subscriptions) as s where s.place = any(begun))
-        );
+        perform insert_pending_subscriptions_v1(subscriptions);
     end if;
 
     return query
@@ -227,11 +229,7 @@ begin
         clock_timestamp()
     from unnest(payments) as p
     left join (
-        select * from record_attempts_v1(
-            array(select m from unnest(marks) as m where m.place = any(begun) or m.place = any(begun_before)),
-            begun, window_seconds, most
-        )
-        where cardinality(marks) > 0
+        select * from record_attempts_v1(marks, begun, window_seconds, most) where cardinality(marks) > 0
     ) as counted using (place)
     order by p.place;
 end

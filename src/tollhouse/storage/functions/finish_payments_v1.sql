@@ -27,6 +27,12 @@ declare
     moved integer[];
     moved_before integer[] := '{}';
     outdated integer[] := '{}';
+    lost attempt_outcome_v1[] := '{}';
+    has_open boolean;
+    has_answers boolean;
+    has_steps boolean;
+    has_reversals boolean;
+    has_erased_codes boolean;
 begin
     -- Open attempts are found by their keys in subqueries. A join could read all of them, deleted ones too, if the planner takes the
     -- table for empty, which it mostly is.
@@ -66,7 +72,37 @@ begin
             join attempt a using (merchant_id, transaction_id, number)
             where a.moved_by = g.record_id
         );
+        lost := array(
+            select g from unnest(outcomes) as g
+            where g.state = 'approved' and g.place <> all(moved) and g.place <> all(moved_before)
+                and g.place <> all(outdated)
+        );
+        -- Only what follows from the attempts that moved is written.
+        outcomes := array(select g from unnest(outcomes) as g where g.place = any(moved));
+        next_attempts := array(select n from unnest(next_attempts) as n where n.place = any(moved));
+        authentications := array(select a from unnest(authentications) as a where a.place = any(moved));
+        codes := array(select c from unnest(codes) as c where c.place = any(moved));
+        cards := array(select c from unnest(cards) as c where c.place = any(moved));
+        last_accounts := array(select l from unnest(last_accounts) as l where l.place = any(moved));
+        subscriptions := array(select s from unnest(subscriptions) as s where s.place = any(moved));
+        forgotten := array(select s from unnest(forgotten) as s where s.place = any(moved));
+        renewals := array(select r from unnest(renewals) as r where r.place = any(moved));
+        entries := array(select e from unnest(entries) as e where e.place = any(moved));
+        holds := array(select h from unnest(holds) as h where h.place = any(moved));
+        events := array(select e from unnest(events) as e where e.place = any(moved));
+        emails := array(select e from unnest(emails) as e where e.place = any(moved));
+        declines := array(select d from unnest(declines) as d where d.place = any(moved));
     end if;
+
+    -- A decline that does not end the transaction leads to a challenge, and is a step like what is not decided at once.
+    select bool_or(g.state in ('in_flight', 'challenged', 'unknown', 'reversing')), bool_or(g.answer is not null),
+        bool_or(
+            g.number > 0
+            and (g.expected <> 'in_flight' or g.state not in ('approved', 'declined') or g.status = 'pending')
+        ),
+        bool_or(g.reversal is not null), bool_or(g.erase_code_of is not null)
+    into has_open, has_answers, has_steps, has_reversals, has_erased_codes
+    from unnest(outcomes) as g;
 
     with closed as (
         delete from open_attempt a
@@ -76,7 +112,7 @@ begin
                 where a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
             ) as row_id
             from unnest(outcomes) as g
-            where g.place = any(moved) and g.state in ('approved', 'declined', 'not_sent', 'reversed')
+            where g.state in ('approved', 'declined', 'not_sent', 'reversed')
             offset 0
         ) as g
         where a.ctid = g.row_id
@@ -89,7 +125,7 @@ begin
     )
     select * from closed;
 
-    if exists (select from unnest(outcomes) as g where g.state in ('in_flight', 'challenged', 'unknown', 'reversing')) then
+    if has_open then
         update open_attempt a
         set state = g.state,
             resolve_at = now() + make_interval(secs => g.resolve_seconds),
@@ -103,7 +139,7 @@ begin
                 where a.merchant_id = g.merchant_id and a.transaction_id = g.transaction_id and a.number = g.number
             ) as row_id
             from unnest(outcomes) as g
-            where g.place = any(moved) and g.state in ('in_flight', 'challenged', 'unknown', 'reversing')
+            where g.state in ('in_flight', 'challenged', 'unknown', 'reversing')
             offset 0
         ) as g
         where a.ctid = g.row_id;
@@ -117,27 +153,28 @@ begin
         is_only = t.is_only and g.status <> 'fail',
         is_late = g.settled_at - t.created_at > interval '1 hour'
     from unnest(outcomes) as g
-    where g.place = any(moved) and g.status <> 'pending'
-        and t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id and t.status = 'pending';
+    where g.status <> 'pending' and t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id
+        and t.status = 'pending';
 
     -- The response to a final outcome is the beginning of its event (recorded_response_v1). The first recorded response stays.
-    if exists (select from unnest(outcomes) as g where g.answer is not null) then
+    if has_answers then
         perform record_responses_v1(
             array(
                 select row(g.merchant_id, g.payment_id, g.transaction_id, g.is_first, g.answer)::response_v1
                 from unnest(outcomes) as g
-                where g.place = any(moved) and g.answer is not null
+                where g.answer is not null
             )
         );
     end if;
 
-    -- A decline that does not end the transaction leads to a challenge.
-    insert into attempt_step (merchant_id, transaction_id, number, at, left_state, reached_state, response_code)
-    select g.merchant_id, g.transaction_id, g.number, coalesce(g.answered_at, clock_timestamp()), g.expected, g.state,
-        g.response_code
-    from unnest(outcomes) as g
-    where g.place = any(moved) and g.number > 0
-        and (g.expected <> 'in_flight' or g.state not in ('approved', 'declined') or g.status = 'pending');
+    if has_steps then
+        insert into attempt_step (merchant_id, transaction_id, number, at, left_state, reached_state, response_code)
+        select g.merchant_id, g.transaction_id, g.number, coalesce(g.answered_at, clock_timestamp()), g.expected, g.state,
+            g.response_code
+        from unnest(outcomes) as g
+        where g.number > 0
+            and (g.expected <> 'in_flight' or g.state not in ('approved', 'declined') or g.status = 'pending');
+    end if;
 
     if cardinality(next_attempts) > 0 then
         insert into open_attempt (
@@ -147,65 +184,51 @@ begin
         select merchant_id, transaction_id, number, payment_id, acquirer, reference, state, sealed_card, key_version,
             fingerprint, double_click_digest, now() + make_interval(secs => resolve_seconds), sent_at
         from unnest(next_attempts)
-        where place = any(moved)
         on conflict do nothing;
     end if;
 
-    if exists (select from unnest(outcomes) as g where g.reversal is not null) then
-        perform open_reversals_v1(array(select g from unnest(outcomes) as g where g.place = any(moved)));
+    if has_reversals then
+        perform open_reversals_v1(outcomes);
     end if;
-    if exists (
-        select from unnest(outcomes) as g
-        where g.state = 'approved' and g.place <> all(moved) and g.place <> all(moved_before) and g.place <> all(outdated)
-    ) then
-        perform reverse_late_approvals_v1(
-            array(
-                select g from unnest(outcomes) as g
-                where g.place <> all(moved) and g.place <> all(moved_before) and g.place <> all(outdated)
-            )
-        );
+    if cardinality(lost) > 0 then
+        perform reverse_late_approvals_v1(lost);
     end if;
 
     if cardinality(subscriptions) > 0 then
-        perform update_subscriptions_v1(array(select s from unnest(subscriptions) as s where s.place = any(moved)));
+        perform update_subscriptions_v1(subscriptions);
     end if;
     if cardinality(forgotten) > 0 then
-        perform forget_subscriptions_v1(array(select s from unnest(forgotten) as s where s.place = any(moved)));
+        perform forget_subscriptions_v1(forgotten);
     end if;
     if cardinality(renewals) > 0 then
-        perform finish_renewals_v1(array(select r from unnest(renewals) as r where r.place = any(moved)));
+        perform finish_renewals_v1(renewals);
     end if;
     if cardinality(cards) > 0 then
-        perform keep_cards_v1(array(select c from unnest(cards) as c where c.place = any(moved)));
+        perform keep_cards_v1(cards);
     end if;
     if cardinality(last_accounts) > 0 then
-        perform update_last_accounts_v1(array(select l from unnest(last_accounts) as l where l.place = any(moved)));
+        perform update_last_accounts_v1(last_accounts);
     end if;
     if cardinality(authentications) > 0 then
-        perform insert_authentications_v1(
-            array(select a from unnest(authentications) as a where a.place = any(moved))
-        );
+        perform insert_authentications_v1(authentications);
     end if;
-    if cardinality(codes) > 0 or exists (select from unnest(outcomes) as g where g.erase_code_of is not null) then
-        perform replace_security_codes_v1(
-            array(select c from unnest(codes) as c where c.place = any(moved)),
-            array(select g.erase_code_of from unnest(outcomes) as g where g.place = any(moved))
-        );
+    if cardinality(codes) > 0 or has_erased_codes then
+        perform replace_security_codes_v1(codes, array(select g.erase_code_of from unnest(outcomes) as g));
     end if;
     if cardinality(holds) > 0 then
-        perform change_holds_v1(array(select h from unnest(holds) as h where h.place = any(moved)));
+        perform change_holds_v1(holds);
     end if;
     if cardinality(entries) > 0 then
-        perform post_entries_v1(array(select e from unnest(entries) as e where e.place = any(moved)));
+        perform post_entries_v1(entries);
     end if;
     if cardinality(events) > 0 then
-        perform record_events_v1(array(select e from unnest(events) as e where e.place = any(moved)));
+        perform record_events_v1(events);
     end if;
     if cardinality(emails) > 0 then
-        perform enqueue_emails_v1(array(select e from unnest(emails) as e where e.place = any(moved)));
+        perform enqueue_emails_v1(emails);
     end if;
     if cardinality(declines) > 0 then
-        perform record_declines_v1(array(select d from unnest(declines) as d where d.place = any(moved)));
+        perform record_declines_v1(declines);
     end if;
 
     return query
