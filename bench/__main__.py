@@ -23,7 +23,7 @@ def main() -> int:
     if unknown := set(chosen) - set(SECTIONS):
         print(f"There is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}.", file=sys.stderr)
         return 2
-    bench = Bench(seconds=arguments.seconds, patience_seconds=arguments.patience)
+    bench = Bench(seconds=arguments.seconds, timeout_seconds=arguments.patience)
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     try:
         asyncio.run(_run(bench, chosen or list(SECTIONS)))

@@ -22,7 +22,7 @@ from tollhouse.storage.migrate import migrate
 FILL = """
 insert into transaction (
     merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source_kind, brand, masked_number,
-    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, settled_at
+    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, finished_at
 )
 select 1 + n / 10 % 20, n, case when n % 10 in (7, 8) then n - 1 else n end,
     (array['sale', 'sale', 'sale', 'sale', 'sale', 'sale', 'auth', 'capture', 'credit', 'sale'])

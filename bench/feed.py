@@ -34,7 +34,7 @@ TIMES = 15
 FILL = """
 insert into transaction (
     merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source_kind, brand, masked_number,
-    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, settled_at, is_late
+    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, finished_at, is_late
 )
 select
     m, n, case when n % 100 = 99 then n - 1 else n end,

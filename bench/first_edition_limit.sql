@@ -63,7 +63,7 @@ set state = 'approved', resolve_at = null, inquiries = 0, sealed_card = null, re
     approval_code = :approval_code
 where merchant_id = :merchant_id and transaction_id = :id and number = 1 and state = 'in_flight';
 update transaction
-set status = 'success', code = '0', network_transaction_id = :network_transaction_id, settled_at = now()
+set status = 'success', code = '0', network_transaction_id = :network_transaction_id, finished_at = now()
 where merchant_id = :merchant_id and transaction_id = :id and status = 'pending';
 update request_claim set status = 201, answer = :answer::bytea
 where merchant_id = :merchant_id and payment_id = :id and answer is null;

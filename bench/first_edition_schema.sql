@@ -76,12 +76,12 @@ create table transaction (
     network_transaction_id text,
     double_click_digest bytea,
     created_at timestamptz not null,
-    settled_at timestamptz,
+    finished_at timestamptz,
     page_try smallint,
     primary key (merchant_id, transaction_id),
     check ((amount_minor >= 0)),
     check (((code is not null) or (status = 'pending'))),
-    check (((settled_at is null) = (status = 'pending'))),
+    check (((finished_at is null) = (status = 'pending'))),
     check ((length(currency) = 3)),
     check ((page_try > 0))
 );
@@ -92,7 +92,7 @@ create unique index transaction_page_charge on transaction (merchant_id, payment
 create unique index transaction_capture_unique on transaction (merchant_id, payment_id) where ((mode = 'capture') and (status <> 'fail'));
 create unique index transaction_void_unique on transaction (merchant_id, payment_id) where ((mode = 'void') and (status <> 'fail'));
 create index transaction_later on transaction (merchant_id, created_at, transaction_id) where ((mode <> all (array['sale', 'auth']::transaction_mode[])) or (page_try > 1));
-create index transaction_settled_late on transaction (merchant_id, created_at, transaction_id) where ((settled_at - created_at) > interval '01:00:00');
+create index transaction_finished_late on transaction (merchant_id, created_at, transaction_id) where ((finished_at - created_at) > interval '01:00:00');
 
 create table attempt (
     merchant_id bigint not null,

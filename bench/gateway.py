@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
-SETTLED = re.compile(rb'^tollhouse_payments_total\{.*status="(\w+)".*\} ([0-9.e+]+)$', re.MULTILINE)
+FINISHED = re.compile(rb'^tollhouse_payments_total\{.*status="(\w+)".*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
 class BenchFailed(Exception):
@@ -55,10 +55,10 @@ class Gateway:
         """The processes whose time is the gateway's."""
         return (self.process, *(other.process for other in self.others))
 
-    def count_settled(self) -> dict[str, int]:
-        """Return how many payments this process has settled, by status, as its metrics say."""
+    def count_finished(self) -> dict[str, int]:
+        """Return how many payments this process has finished, by status, as its metrics say."""
         pages = [fetch(each.health_url, "/metrics")[1] for each in (self, *self.others)]
-        found = [each for page in pages for each in SETTLED.findall(page)]
+        found = [each for page in pages for each in FINISHED.findall(page)]
         counts: dict[str, int] = {}
         for status, number in found:
             counts[status.decode()] = counts.get(status.decode(), 0) + int(float(number))

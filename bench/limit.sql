@@ -72,7 +72,7 @@ insert into closed_attempt (
 select merchant_id, transaction_id, sent_at, 'approved', number, gen_random_uuid(), acquirer, '00', :approval_code
 from closed;
 update transaction
-set status = 'success', code = '0', network_transaction_id = :network_transaction_id, settled_at = now()
+set status = 'success', code = '0', network_transaction_id = :network_transaction_id, finished_at = now()
 where merchant_id = :merchant_id and transaction_id = :id and status = 'pending';
 insert into account (
     merchant_id, account_id, consumer_id, fingerprint, key_version, sealed_card, brand, masked_number, expiry_month,

@@ -113,9 +113,9 @@ def _read_busy_seconds() -> float:
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
-async def wait_until_quiet(patience_seconds: float, *, idle_share: float = 0.95) -> bool:
+async def wait_until_quiet(timeout_seconds: float, *, idle_share: float = 0.95) -> bool:
     """Wait until the machine does next to nothing for a second; False when patience ended before."""
-    give_up_at = time.monotonic() + patience_seconds
+    give_up_at = time.monotonic() + timeout_seconds
     while True:
         before, began = _read_busy_seconds(), time.monotonic()
         await asyncio.sleep(1.0)

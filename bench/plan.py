@@ -70,7 +70,7 @@ class Bench:
     """One run: how long each figure takes, how long to wait for a quiet machine, and what has been found."""
 
     seconds: float
-    patience_seconds: float
+    timeout_seconds: float
     figures: list[Figure] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
@@ -96,15 +96,15 @@ class Bench:
         self, section: str, setting: str, work: Work, *, gateway: Gateway | None = None, database: int | None = None
     ) -> None:
         """Take one figure on a machine that is as quiet as it gets, and note who used the processors meanwhile."""
-        await wait_until_quiet(self.patience_seconds)
+        await wait_until_quiet(self.timeout_seconds)
         ids = (gateway.processes, gateway.database) if gateway else ((), database)
-        settled, before = gateway.count_settled() if gateway else {}, read_usage(*ids)
+        finished, before = gateway.count_finished() if gateway else {}, read_usage(*ids)
         numbers = await work()
         usage = read_usage(*ids)
         numbers["processors"] = usage.since(before)
         numbers["gateway_us"], numbers["database_us"] = _share(numbers, usage.at - before.at)
         if gateway and "requests" in numbers and section != "tokenize":
-            numbers["unapproved"] = _count_unapproved(gateway.count_settled(), settled)
+            numbers["unapproved"] = _count_unapproved(gateway.count_finished(), finished)
         if self.limit and section.startswith(("payment", "simulator")):
             numbers["ratio"] = numbers["rate"] / self.limit
         for name, limit in (("of_lean", LEAN), ("of_first_edition", FIRST_EDITION)):
@@ -355,7 +355,7 @@ async def measure_memory(bench: Bench) -> None:
 
 async def measure_callbacks(bench: Bench) -> None:
     """The delay of callbacks to healthy endpoints, alone and beside others; a table of its own."""
-    await wait_until_quiet(bench.patience_seconds)
+    await wait_until_quiet(bench.timeout_seconds)
     await callbacks.measure(bench.seconds)
 
 

@@ -154,7 +154,7 @@ async def test_every_pair_of_filters(sold: WebShop) -> None:
 async def test_times_are_from_inclusive_to_exclusive(sold: WebShop) -> None:
     """`from` is the first moment that fits and `to` the first that does not, in every form of a moment."""
     rows = await sold.fetch(
-        "select coalesce(settled_at, created_at) as shown_at from transaction where merchant_id = 1 order by 1 desc"
+        "select coalesce(finished_at, created_at) as shown_at from transaction where merchant_id = 1 order by 1 desc"
     )
     moments = [row["shown_at"] for row in rows]
     first, last = moments[5], moments[2]
@@ -175,7 +175,7 @@ async def test_a_span_is_about_the_time_that_is_shown(sold: WebShop) -> None:
     for transaction_id, days in zip(ids, (30, 20, 10, 0), strict=True):
         await sold.execute(
             "update transaction set created_at = created_at - make_interval(days => $2),"
-            " settled_at = settled_at + interval '1 day', is_late = true where transaction_id = $1",
+            " finished_at = finished_at + interval '1 day', is_late = true where transaction_id = $1",
             int(transaction_id),
             days,
         )

@@ -125,8 +125,8 @@ async def test_metrics_without_the_database(shop: WebShop) -> None:
     await shop.gateway.database.close()
     samples = await read_metrics(shop)
     assert samples['tollhouse_payments_total{code="0",mode="sale",status="success"}'] == 1
-    lanes = {name for name in samples if name.startswith("tollhouse_write_queue_depth{")}
-    assert {re.sub(r'.*lane="(.*)".*', r"\1", name) for name in lanes} == {"begin", "move", "tokens"}
+    queues = {name for name in samples if name.startswith("tollhouse_write_queue_depth{")}
+    assert {re.sub(r'.*queue="(.*)".*', r"\1", name) for name in queues} == {"begin", "finish", "tokens"}
 
 
 async def test_nothing_is_told_of_cards(shop: WebShop) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.webshop import WebShop, card, consumer
 
 from tollhouse.acquirers.model import Updated
-from tollhouse.payments.charge.account_update import apply_update, ask_for_update
+from tollhouse.payments.charge.account_update import apply_update, query_updater
 
 
 async def sign_up(shop: WebShop, name: str, **source: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ async def test_an_emulated_code_is_good_once(shop: WebShop) -> None:
 async def renew_card(shop: WebShop, account_id: str) -> str:
     """Ask the updater about a stored card, take over what it tells, and return the account to charge."""
     parts, merchant_id, named = shop.gateway.parts, shop.merchant.merchant_id, UUID(account_id)
-    found = await ask_for_update(parts.card_updates, merchant_id=merchant_id, account_id=named)
+    found = await query_updater(parts.card_updates, merchant_id=merchant_id, account_id=named)
     assert isinstance(found, Updated)
     async with parts.database.transaction() as connection:
         return str(

@@ -247,7 +247,7 @@ async def test_a_client_that_goes_away_for_good(opened: OpenShop) -> None:
     async with serve(shop) as port:
         body = shop.payment({"type": "card"} | card("slow"))
         await send_and_leave(port, render_request(shop, body), when=lambda: has_begun(shop))
-        await wait_until(lambda: has_settled(shop))
+        await wait_until(lambda: has_finished(shop))
     assert [row["status"] for row in await shop.fetch("select status from transaction")] == ["success"]
     assert (await shop.count_rows(["event"])) == {"event": 1}
 
@@ -287,7 +287,7 @@ async def has_begun(shop: WebShop) -> bool:
     return bool((await shop.count_rows(["payment"]))["payment"])
 
 
-async def has_settled(shop: WebShop) -> bool:
+async def has_finished(shop: WebShop) -> bool:
     """Tell whether a payment is final."""
     return bool(await shop.fetch("select 1 from transaction where status <> 'pending'"))
 

@@ -278,7 +278,7 @@ async def test_the_list_is_filtered_by_days(portal: WebShop, ann: Browser) -> No
     taken = (await portal.post(f"/stage/chargeback/{paid}", {"amount": 50})).json()["payment"]
     await portal.execute(
         "update transaction set created_at = created_at - interval '9 days',"
-        " settled_at = settled_at - interval '9 days' where transaction_id = $1",
+        " finished_at = finished_at - interval '9 days' where transaction_id = $1",
         int(paid),
     )
     today = refund["timestamp"]["dateTime"][:10]

@@ -258,7 +258,7 @@ async def test_beside_a_worker_in_another_process(opened: OpenShop, listener: Li
         await working
     rows = await here.fetch(
         """
-        select o.created_at >= date_trunc('second', h.settled_at) + '1 day' as in_time, count(*)
+        select o.created_at >= date_trunc('second', h.finished_at) + '1 day' as in_time, count(*)
         from transaction o join transaction h using (merchant_id, payment_id)
         where o.mode = 'capture' and h.mode = 'auth' group by 1
         """

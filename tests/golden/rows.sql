@@ -13,7 +13,7 @@ select json_build_object(
     'transactionId', transaction_id, 'orderId', payment_id, 'mode', mode, 'status', status, 'amountMinor', amount_minor,
     'currency', currency, 'initiator', initiator, 'reason', reason, 'code', code, 'cardId', account_id,
     'cardNumber', masked_number, 'networkTransactionId', network_transaction_id, 'pageTry', page_try,
-    'createdAt', created_at, 'isFinished', settled_at is not null
+    'createdAt', created_at, 'isFinished', finished_at is not null
 )
 from transaction order by transaction_id;
 

@@ -15,7 +15,7 @@ from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.store import select_case
 from tollhouse.ipn.message.lifecycle_events import record_lifecycle_events
 from tollhouse.kernel.card import Cvv
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 from tollhouse.worker.subscriptions import renew_due
@@ -55,7 +55,7 @@ class Billing:
         await renew_due(self.biller)
         return await self.tries()
 
-    async def renew_each(self) -> list[Reply | None]:
+    async def renew_each(self) -> list[RenderedResponse | None]:
         """Renew what is due one by one, and return what each came to."""
         dues = await load_due(self.biller, await lease_due(self.biller, limit=100))
         return [await renew(self.biller, due) for due in dues]

@@ -32,7 +32,7 @@ class Try:
     amount_minor: int
     tried_at: datetime
     state: Literal["open", "paid", "failed"] = "open"
-    settled_at: datetime | None = None
+    finished_at: datetime | None = None
     is_charged: bool = False
     account: UUID | None = None
     code: str | None = None
@@ -49,8 +49,8 @@ class Try:
 
     def describe(self, brand: str) -> Decline:
         """Return how it failed."""
-        assert self.settled_at is not None
-        return Decline(self.settled_at, self.code or "", None, brand)
+        assert self.finished_at is not None
+        return Decline(self.finished_at, self.code or "", None, brand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ class Bills:
         """What was missed is made up for no sooner than a day after the charge before."""
         firsts = {each.period: each.tried_at for each in reversed(self.tries)}
         return [
-            f"period {later.period} came {firsts[later.period] - earlier.settled_at} after {earlier.period}"
+            f"period {later.period} came {firsts[later.period] - earlier.finished_at} after {earlier.period}"
             for earlier, later in pairwise(self.paid)
-            if earlier.settled_at is not None
-            and later.due_at <= earlier.settled_at
-            and firsts[later.period] < earlier.settled_at.replace(microsecond=0) + PAUSE
+            if earlier.finished_at is not None
+            and later.due_at <= earlier.finished_at
+            and firsts[later.period] < earlier.finished_at.replace(microsecond=0) + PAUSE
         ]
 
     def _find_wrong_end(self) -> list[str]:

@@ -146,7 +146,7 @@ with charged_back as (
 )
 insert into transaction (
     merchant_id, transaction_id, payment_id, mode, status, amount_minor, currency, source_kind, brand, masked_number,
-    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, settled_at
+    expiry_month, expiry_year, account_id, is_stored, initiator, reason, code, created_at, finished_at
 )
 select $1, transaction_id, payment_id, mode::transaction_mode, status::transaction_status, amount_minor, currency,
     'card', 'visa', '', 12, 2030, gen_random_uuid(), false, 'customer', 'one_click', '0', now(), now()

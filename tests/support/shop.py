@@ -24,7 +24,7 @@ from tollhouse.kernel.card import Card, CardNumber, Cvv, Expiry
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.charge.requested_payment import (
@@ -89,7 +89,7 @@ class CountingLane(Coalescer[Any, Any]):
 class Paid:
     """What the client got for a payment."""
 
-    reply: Reply
+    reply: RenderedResponse
 
     @property
     def body(self) -> Any:

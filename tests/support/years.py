@@ -87,7 +87,7 @@ class World:
         """Return what the view `subscription_case` does."""
         tried = [each for each in self.recent if each.period == self.subscription.next_period]
         failed = [each for each in tried if each.state == "failed"]
-        declines = [each.settled_at for each in self.recent if each.is_decline and each.settled_at]
+        declines = [each.finished_at for each in self.recent if each.is_decline and each.finished_at]
         return SubscriptionContext(
             subscription=self.subscription,
             now=self.now,
@@ -141,7 +141,7 @@ class World:
         row, case = self.tries[index], self.read()
         if row.state != "open":
             return
-        row.state, row.settled_at, row.code, self.is_charging = "failed" if code else "paid", self.now, code, False
+        row.state, row.finished_at, row.code, self.is_charging = "failed" if code else "paid", self.now, code, False
         if code is None:
             self.write(pay(case.subscription, self.now))
         else:

@@ -67,7 +67,7 @@ MOODS_PER_ROUND = 200
 SIZE_OF_WISHES = 30
 
 TRIES = """
-select r.period, r.try as number, r.due_at, t.amount_minor, r.tried_at, r.state::text as state, r.settled_at, r.code,
+select r.period, r.try as number, r.due_at, t.amount_minor, r.tried_at, r.state::text as state, r.finished_at, r.code,
     a.reference
 from renewal r
 join transaction t using (merchant_id, transaction_id)

@@ -203,7 +203,7 @@ Update = Updated | Unchanged | Closed | AskCardholder | Unknown | NotSent
 
 
 class Acquirer(Protocol):
-    """A connector. `settles` is its method of resolving an unknown outcome: inquiry or reversal.
+    """A connector. `resolves_by` is its method of resolving an unknown outcome: inquiry or reversal.
 
     `can_reverse` is False for an acquirer that cannot reverse by reference: attempts finished without its response are
     only queried again, and a late approval is left to the operator, who is alerted. `longest_delay_seconds` is the

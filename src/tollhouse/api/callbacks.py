@@ -16,7 +16,7 @@ from tollhouse.api.reading.ids import NO_ORDER, NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
@@ -27,7 +27,7 @@ from tollhouse.kernel.errors import InternalError, NotFound
 from tollhouse.kernel.faults import Subject
 from tollhouse.kernel.ids import MAX_ID, format_event_id
 from tollhouse.kernel.polling import growing_pauses
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.kernel.urls import get_origin
 from tollhouse.storage.database import Database
 from tollhouse.wire.callbacks import (
@@ -147,7 +147,7 @@ class CallbackCalls(Calls):
         merchant_id, url = asked.merchant.merchant_id, asked.body.url
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         with naming_faults({Subject.CALLBACK_URL: "url"}):
-            reply = await create_once(
+            rendered = await create_once(
                 self._database,
                 asked.claim,
                 resend_transaction,
@@ -156,9 +156,11 @@ class CallbackCalls(Calls):
                 transaction_id=number,
                 url=url,
             )
-        key = DeliveryKey(*msgspec.json.decode(reply.body))
+        key = DeliveryKey(*msgspec.json.decode(rendered.body))
         record = await _wait_for_attempt(self._database, merchant_id, key, seconds=self._wait_seconds)
-        return answer_reply(Reply(reply.status, render(build_record(record)), is_replay=reply.is_replay))
+        return answer_rendered(
+            RenderedResponse(rendered.status, render(build_record(record)), is_replay=rendered.is_replay)
+        )
 
     @call(
         "POST /events/resend",
@@ -191,10 +193,10 @@ class CallbackCalls(Calls):
             origin=None if body.endpoint is None else get_origin(body.endpoint),
             only_failed=body.onlyFailed,
         )
-        reply = await create_once(
+        rendered = await create_once(
             self._database, asked.claim, resend_events, show_resent, merchant_id=merchant_id, filter_=wanted
         )
-        return answer_reply(reply)
+        return answer_rendered(rendered)
 
     @call("GET /events", "List events", query=EventQuery, answer=EventListAnswer)
     async def list_events(self, request: Request) -> Response:

@@ -16,7 +16,7 @@ from tollhouse.consumers.model import ConsumerChange, ConsumerEntry, Group, deri
 from tollhouse.consumers.store import select_consumer_entry, update_consumer, upsert_consumer
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
@@ -86,7 +86,7 @@ class ConsumerCalls(Calls):
         )
         merchant_id, external_id = asked.merchant.merchant_id, asked.body.externalId
         consumer_id = derive_consumer_id(self._vault.identity_key, merchant_id=merchant_id, external_id=external_id)
-        reply = await create_once(
+        rendered = await create_once(
             self._database,
             asked.claim,
             upsert_consumer,
@@ -96,7 +96,7 @@ class ConsumerCalls(Calls):
             external_id=external_id,
             change=asked.body.to_change(),
         )
-        return answer_reply(reply)
+        return answer_rendered(rendered)
 
     @call("GET /consumer/{consumerId}", "Get a consumer", answer=ConsumerAnswer)
     async def get_consumer(self, request: Request) -> Response:

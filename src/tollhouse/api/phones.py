@@ -13,7 +13,7 @@ from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.requests import Digest, read_creation, read_query
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
@@ -121,7 +121,7 @@ class PhoneCalls(Calls):
             return render(sent)
 
         with naming_faults({Subject.CHANNEL: "channel"}):
-            reply = await send_code(
+            rendered = await send_code(
                 self._desk,
                 merchant_id=asked.merchant.merchant_id,
                 channel=channel,
@@ -130,7 +130,7 @@ class PhoneCalls(Calls):
                 claim=asked.claim,
                 render=render_sent,
             )
-        return answer_reply(reply)
+        return answer_rendered(rendered)
 
     @call(
         "GET /antifraud/verification/{phone}/{code}",

@@ -21,7 +21,7 @@ from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
@@ -183,10 +183,10 @@ class SiteCalls(Calls):
             self._gate, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
         )
         merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
-        reply = await create_once(
+        rendered = await create_once(
             self._database, asked.claim, create_site, show_site, merchant_id=merchant_id, change=change
         )
-        return answer_reply(reply)
+        return answer_rendered(rendered)
 
     @call("GET /site/{siteId}", "Get a site", answer=SiteAnswer)
     async def get_site(self, request: Request) -> Response:

@@ -22,7 +22,7 @@ from tollhouse.catalog.skus import change_sku, create_sku
 from tollhouse.catalog.store import select_sku_entry
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
@@ -173,11 +173,11 @@ class SkuCalls(Calls):
         asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
         merchant_id, draft = asked.merchant.merchant_id, asked.body.to_draft()
         with naming_faults(FAULT_PATHS):
-            reply = await create_once(
+            rendered = await create_once(
                 self._database, asked.claim, create_sku, show_sku, merchant_id=merchant_id, draft=draft
             )
-        self._catalog.forget_sku(merchant_id, msgspec.json.decode(reply.body)["name"])
-        return answer_reply(reply)
+        self._catalog.forget_sku(merchant_id, msgspec.json.decode(rendered.body)["name"])
+        return answer_rendered(rendered)
 
     @call("GET /sku/{name}", "Get a SKU", answer=SkuAnswer)
     async def get_sku(self, request: Request) -> Response:

@@ -85,13 +85,13 @@ def skip_free_period(case: SubscriptionContext) -> Subscription:
     """Return the subscription after a period that costs nothing. It is not a cycle and leaves no debt."""
     subscription = case.subscription
     charge = next_charge(subscription)
-    is_settled = subscription.state is SubscriptionState.PAST_DUE
+    is_finished = subscription.state is SubscriptionState.PAST_DUE
     passed = replace(
         subscription,
         next_period=subscription.next_period + 1,
         tries=0,
         waits_for_account=False,
-        state=_state_without_debt(subscription) if is_settled else subscription.state,
+        state=_state_without_debt(subscription) if is_finished else subscription.state,
         paid_until=charge.covers_until if charge else subscription.paid_until,
     )
     return _schedule_next(passed, case.now)
@@ -377,8 +377,8 @@ def _state_without_debt(subscription: Subscription) -> SubscriptionState:
 
 def _clear_debt(subscription: Subscription, at: datetime) -> Subscription:
     """Return a subscription without debt, because the amount owed is zero by its current prices."""
-    settled = replace(subscription, state=_state_without_debt(subscription), waits_for_account=False)
-    return _schedule_next(settled, at)
+    finished = replace(subscription, state=_state_without_debt(subscription), waits_for_account=False)
+    return _schedule_next(finished, at)
 
 
 def _cancel(subscription: Subscription, at: datetime) -> Subscription:

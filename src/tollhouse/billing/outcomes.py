@@ -284,4 +284,4 @@ def _expiry_of(payment: Payment) -> Expiry:
 
 
 def _time_of(payment: Payment) -> datetime:
-    return payment.settled_at or payment.created_at
+    return payment.finished_at or payment.created_at

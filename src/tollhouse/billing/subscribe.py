@@ -71,7 +71,7 @@ class DeletePendingSubscriptions:
 
 def start(payment: Payment, subscribing: Subscribing) -> Subscription:
     """Return the subscription that an approved payment starts. Its schedule counts from the approval."""
-    at = payment.settled_at or payment.created_at
+    at = payment.finished_at or payment.created_at
     recorded = Subscription(
         merchant_id=payment.merchant_id,
         subscription_id=subscribing.subscription_id,

@@ -203,13 +203,17 @@ async def _submit_form(
         page = await _build_form_page(deps, request, link, key=key, faults=filled.faults, form=form, kept=filled.kept)
         return send(page, status=400)
     try:
-        reply = await pay_link(deps.links, link, filled.card, _read_browser(deps, request, link, form), number=number)
+        rendered = await pay_link(
+            deps.links, link, filled.card, _read_browser(deps, request, link, form), number=number
+        )
     except Invalid as error:
         page = await _build_form_page(
             deps, request, link, key=key, faults=_name_faults(error), form=form, kept=filled.kept
         )
         return send(page, status=400)
-    return _continue_at(deps, request, link, _find_next_url(reply.body if reply else None) or f"{PATH}/{key}/done")
+    return _continue_at(
+        deps, request, link, _find_next_url(rendered.body if rendered else None) or f"{PATH}/{key}/done"
+    )
 
 
 def _name_faults(error: Invalid) -> dict[str, str]:

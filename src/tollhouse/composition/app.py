@@ -329,7 +329,7 @@ def _build_parts(
     limits = choose_limits(settings)
     consequences = choose_consequences(carrier, limits)
     begin = partial(begin_payments, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
-    move = partial(finish_payments, clock, consequences)
+    finish = partial(finish_payments, clock, consequences)
     acquirer = build_acquirer(settings, transport)
     numbers = _build_numbers(database)
     return PaymentParts(
@@ -343,7 +343,7 @@ def _build_parts(
         acquirers={acquirer.name: acquirer},
         numbers=numbers,
         begin_queue=Coalescer("begin", begin, database, wait_seconds=BEGIN_TIMEOUT_SECONDS),
-        finish_queue=Coalescer("move", move, database, patience_seconds=FINISH_TIMEOUT_SECONDS),
+        finish_queue=Coalescer("finish", finish, database, timeout_seconds=FINISH_TIMEOUT_SECONDS),
         consequences=consequences,
         forecast=ForecastSubscription(database, build_event_rows),
         mids=dict.fromkeys(settings.mids, acquirer.name),

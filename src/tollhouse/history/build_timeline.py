@@ -78,7 +78,7 @@ class TransactionRows:
 
 def build_timeline(rows: TransactionRows) -> tuple[HistoryEntry, ...]:
     """Return the entries in chronological order."""
-    settled_at: datetime | None = rows.transaction["settled_at"]
+    finished_at: datetime | None = rows.transaction["finished_at"]
     entries = [
         *_tell_request(rows.transaction),
         *_describe_authentications(rows.authentications),
@@ -86,8 +86,8 @@ def build_timeline(rows: TransactionRows) -> tuple[HistoryEntry, ...]:
         *_tell_outcome(rows.transaction),
     ]
     following = [*_describe_reversals(rows.reversals), *_tell_ledger(rows.ledger), *_tell_callbacks(rows.deliveries)]
-    if settled_at is not None:
-        following = [replace(entry, at=max(entry.at, settled_at)) for entry in following]
+    if finished_at is not None:
+        following = [replace(entry, at=max(entry.at, finished_at)) for entry in following]
     ranked = [*((entry.at, 0, entry) for entry in entries), *((entry.at, 1, entry) for entry in following)]
     return tuple(entry for *_, entry in sorted(ranked, key=lambda each: (each[0], each[1], each[2].kind)))
 
@@ -147,17 +147,17 @@ def _describe_cause(row: Row, changing: int | None) -> str:
 
 
 def _tell_outcome(row: Row) -> Iterator[HistoryEntry]:
-    if row["settled_at"] is None:
+    if row["finished_at"] is None:
         return
     code, status = codes.get_code(row["code"]), _name(row).status
     facts = _facts(status=status, code=code.code, description=code.text, codeCategory=code.category)
     if code.code in RULES:
-        yield HistoryEntry(row["settled_at"], EntryKind.RULE, f"A rule of the gateway blocked it: {code.text}", facts)
-    yield HistoryEntry(row["settled_at"], EntryKind.STATE, f"It is finished: {status}", facts)
+        yield HistoryEntry(row["finished_at"], EntryKind.RULE, f"A rule of the gateway blocked it: {code.text}", facts)
+    yield HistoryEntry(row["finished_at"], EntryKind.STATE, f"It is finished: {status}", facts)
     if row["excess_minor"]:
         excess = Money(row["excess_minor"], Currency.of(row["currency"])).to_text()
         text = f"{excess} of it exceeds the remaining amount of the payment"
-        yield HistoryEntry(row["settled_at"], EntryKind.STATE, text, _facts(excessAmount=excess))
+        yield HistoryEntry(row["finished_at"], EntryKind.STATE, text, _facts(excessAmount=excess))
 
 
 def _tell_attempts(rows: TransactionRows) -> Iterator[HistoryEntry]:
@@ -175,11 +175,11 @@ def _tell_attempts(rows: TransactionRows) -> Iterator[HistoryEntry]:
         for step in steps:
             if (step["left_state"], step["reached_state"]) == ("in_flight", "declined"):
                 yield _tell_question(row, facts)
-            yield _describe_step(step, facts, settled_at=rows.transaction["settled_at"])
+            yield _describe_step(step, facts, finished_at=rows.transaction["finished_at"])
         yield from _describe_response(row, rows.transaction, facts, is_plain=not steps and not is_refused)
 
 
-def _describe_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime | None) -> HistoryEntry:
+def _describe_step(step: Row, facts: Mapping[str, str], *, finished_at: datetime | None) -> HistoryEntry:
     """Describe a step. The step that finished the transaction was written a moment after its outcome is dated."""
     facts = {**facts, **_real_time(step["at"], step["real_at"])}
     if step["reached_state"] is None:
@@ -190,7 +190,7 @@ def _describe_step(step: Row, facts: Mapping[str, str], *, settled_at: datetime 
             facts,
         )
     own = _facts(**{"from": step["left_state"], "to": step["reached_state"], "responseCode": step["response_code"]})
-    at = min(step["at"], settled_at) if settled_at else step["at"]
+    at = min(step["at"], finished_at) if finished_at else step["at"]
     is_soft_decline = (step["left_state"], step["reached_state"]) == ("in_flight", "declined")
     text = SOFT_DECLINE if is_soft_decline else STEPS[step["reached_state"]]
     return HistoryEntry(at, EntryKind.ACQUIRER, text, {**facts, **own})
@@ -208,7 +208,7 @@ def _describe_response(
     if not is_plain:
         return
     yield _tell_question(row, facts)
-    if row["state"] in {"approved", "declined"} and transaction["settled_at"] is not None:
+    if row["state"] in {"approved", "declined"} and transaction["finished_at"] is not None:
         answer = _facts(
             state=row["state"],
             responseCode=row["response_code"],
@@ -218,7 +218,7 @@ def _describe_response(
         # Declined without a code: the request was not sent, or the acquirer did not know it when it was queried later.
         is_answer = row["state"] == "approved" or row["response_code"] is not None
         text = f"Acquirer {row['acquirer']} " + (f"answered: {row['state']}" if is_answer else "was not reached")
-        yield HistoryEntry(transaction["settled_at"], EntryKind.ACQUIRER, text, {**facts, **answer})
+        yield HistoryEntry(transaction["finished_at"], EntryKind.ACQUIRER, text, {**facts, **answer})
 
 
 def _describe_reversals(rows: Sequence[Row]) -> Iterator[HistoryEntry]:

@@ -10,7 +10,7 @@ select
         'kind', t.source_kind, 'brand', t.brand, 'number', t.masked_number, 'expiryMonth', t.expiry_month,
         'expiryYear', t.expiry_year, 'accountId', t.account_id, 'isStored', t.is_stored
     ) as source, t.initiator::text,
-    t.reason::text, t.code, t.created_at, t.settled_at, t.page_try, coalesce(o.request_id, p.request_id) as request_id,
+    t.reason::text, t.code, t.created_at, t.finished_at, t.page_try, coalesce(o.request_id, p.request_id) as request_id,
     p.terms, p.consumer_id, o.basis_id, o.cause::text, o.reason as given_reason,
     o.dispute_step::text, o.moved_minor, o.excess_minor, r.subscription_id, r.period, r.try
 from transaction t

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tollhouse.http.asgi import NO_SNIFF, NO_STORE, Headers, Send, has_no_body
 from tollhouse.http.requests import Request
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 
 JSON = "application/json"
 HTML = "text/html"
@@ -61,9 +61,9 @@ def _encode_type(media_type: str) -> tuple[bytes, bytes]:
     return (b"content-type", f"{media_type}{charset}".encode("latin-1"))
 
 
-def answer_reply(reply: Reply) -> Response:
+def answer_rendered(rendered: RenderedResponse) -> Response:
     """Return the response to a merchant's request; a replay has a header."""
-    return Response(reply.body, reply.status, headers=REPLAYED if reply.is_replay else {})
+    return Response(rendered.body, rendered.status, headers=REPLAYED if rendered.is_replay else {})
 
 
 def answer_html(html: str, *, status: int = 200, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> Response:

@@ -13,7 +13,7 @@ from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.replay import replay
 from tollhouse.idempotency.store import claim_request, record_response, release_claim, take_over_claim
 from tollhouse.kernel.errors import RequestInProgress, TollhouseError
-from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.storage.database import Database, PlainConnection
 
 Parameters = ParamSpec("Parameters")
@@ -27,7 +27,7 @@ async def create_once(
     render: Callable[[Created], bytes],
     *arguments: Parameters.args,
     **options: Parameters.kwargs,
-) -> Reply:
+) -> RenderedResponse:
     """Run `create` in one database transaction with the claim of its key, and return the rendered response.
 
     A repeated request gets the first response, byte for byte. Of two concurrent ones, the second waits for the commit
@@ -36,9 +36,9 @@ async def create_once(
     """
     async with database.transaction() as connection:
         if await claim_request(connection, claim):
-            reply = Reply(CREATED, render(await create(connection, *arguments, **options)))
-            await record_response(connection, claim, reply)
-            return reply
+            rendered = RenderedResponse(CREATED, render(await create(connection, *arguments, **options)))
+            await record_response(connection, claim, rendered)
+            return rendered
     return await _replay_first(database, claim, wait_seconds=0.0)
 
 
@@ -50,7 +50,7 @@ async def create_and_send(
     *,
     lease_seconds: float,
     wait_seconds: float,
-) -> Reply:
+) -> RenderedResponse:
     """Run `create` in one database transaction, then `send`, which calls an outside party.
 
     Return the response after both.
@@ -60,13 +60,13 @@ async def create_and_send(
     both again. If `send` raises, the key is free, and the caller undoes the creation. Also raises the exceptions of
     `create_once`.
     """
-    reply = None
+    rendered = None
     async with database.transaction() as connection:
         if await claim_request(connection, claim) or await take_over_claim(
             connection, claim, lease_seconds=lease_seconds
         ):
-            reply = Reply(CREATED, await create(connection))
-    if reply is None:
+            rendered = RenderedResponse(CREATED, await create(connection))
+    if rendered is None:
         return await _replay_first(database, claim, wait_seconds=wait_seconds)
     try:
         await send()
@@ -77,13 +77,13 @@ async def create_and_send(
         raise
     if claim is not None:
         async with database.transaction() as connection:
-            await record_response(connection, claim, reply)
-    return reply
+            await record_response(connection, claim, rendered)
+    return rendered
 
 
-async def _replay_first(database: Database, claim: Claim | None, *, wait_seconds: float) -> Reply:
+async def _replay_first(database: Database, claim: Claim | None, *, wait_seconds: float) -> RenderedResponse:
     """Return the response to the request that claimed the key. Raises RequestIdReused and RequestInProgress."""
-    reply = await replay(database, claim, wait_seconds=wait_seconds)
-    if reply is None:  # the other request failed at this moment and released its claim
+    rendered = await replay(database, claim, wait_seconds=wait_seconds)
+    if rendered is None:  # the other request failed at this moment and released its claim
         raise RequestInProgress
-    return reply
+    return rendered

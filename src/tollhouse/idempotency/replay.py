@@ -9,7 +9,7 @@ from tollhouse.idempotency.model import Claim, StoredClaim
 from tollhouse.idempotency.store import select_claim
 from tollhouse.kernel.errors import RequestInProgress
 from tollhouse.kernel.polling import growing_pauses
-from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.storage.database import Database
 
 #: Finds the response to a request whose claim has none. Returns None while there is none.
@@ -18,7 +18,7 @@ FindResponse = Callable[[StoredClaim], Awaitable[bytes | None]]
 
 async def replay(
     database: Database, claim: Claim | None, *, wait_seconds: float = 0.0, find_response: FindResponse | None = None
-) -> Reply | None:
+) -> RenderedResponse | None:
     """Return the response to the first request with this key, or None if the key is free or missing.
 
     Wait for the response while the first request runs. Raises RequestIdReused if that request had another body, and
@@ -36,6 +36,6 @@ async def replay(
         if response is None and find_response is not None:
             response = await find_response(stored)
         if response is not None:
-            return Reply(stored.status or CREATED, response, is_replay=True)
+            return RenderedResponse(stored.status or CREATED, response, is_replay=True)
         await asyncio.sleep(pause)
     raise RequestInProgress

@@ -12,7 +12,7 @@ import structlog
 
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Refusal, Unavailable
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 class RunningRequest:
     """A running request: its task, and the payment or operation that it began, once that is committed."""
 
-    task: asyncio.Task[Reply]
+    task: asyncio.Task[RenderedResponse]
 
     def __init__(self, digest: bytes = b"") -> None:
         self.digest = digest
@@ -37,8 +37,8 @@ class RunningRequest:
         self.begun = begun
         self._begun_at = time.monotonic()
 
-    async def wait(self, seconds: float) -> Reply | None:
-        """Return the reply, or None after a time-out, which counts from `note_begun`.
+    async def wait(self, seconds: float) -> RenderedResponse | None:
+        """Return the response, or None after a time-out, which counts from `note_begun`.
 
         All clients that wait for this request stop at the same time. Raises everything that the work raises.
         """
@@ -88,7 +88,7 @@ class Running:
     def begin(
         self,
         claim: Claim | None,
-        carry_out: Callable[Concatenate[RunningRequest, Parameters], Coroutine[Any, Any, Reply]],
+        carry_out: Callable[Concatenate[RunningRequest, Parameters], Coroutine[Any, Any, RenderedResponse]],
         *arguments: Parameters.args,
         **options: Parameters.kwargs,
     ) -> RunningRequest:

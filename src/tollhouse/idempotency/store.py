@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tollhouse.idempotency.model import Claim, StoredClaim
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 
@@ -53,10 +53,10 @@ async def select_claim(connection: PlainConnection, claim: Claim) -> StoredClaim
     return StoredClaim(**row) if row else None
 
 
-async def record_response(connection: PlainConnection, claim: Claim | None, reply: Reply) -> None:
+async def record_response(connection: PlainConnection, claim: Claim | None, rendered: RenderedResponse) -> None:
     """Record the response to the request that claimed a key. The first recorded response stays."""
     if claim is not None:
-        await queries.update_answer(connection, **_key_of(claim), status=reply.status, answer=reply.body)
+        await queries.update_answer(connection, **_key_of(claim), status=rendered.status, answer=rendered.body)
 
 
 async def release_claim(connection: PlainConnection, claim: Claim) -> None:

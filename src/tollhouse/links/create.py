@@ -9,7 +9,7 @@ from typing import Any
 
 from tollhouse.idempotency.create import create_once
 from tollhouse.idempotency.model import Claim
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.model import Terms
 from tollhouse.links.store import insert_link
@@ -40,7 +40,7 @@ async def create_link(
     request_id: str,
     claim: Claim | None,
     ttl: timedelta,
-) -> Reply:
+) -> RenderedResponse:
     """Create a link and return the response with its URL. A repeated request gets the same response.
 
     The link reserves the number of its payment. Raises RequestIdReused.

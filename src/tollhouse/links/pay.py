@@ -15,7 +15,7 @@ from uuid import UUID
 
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.kernel.errors import Invalid
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import choose_fees
 from tollhouse.links.model import Link, LinkState
@@ -62,7 +62,7 @@ def is_form_of(dependencies: LinkDependencies, link: Link, *, number: int, proof
 
 async def pay_link(
     dependencies: LinkDependencies, link: Link, means: PageCard, buyer: ConsumerBrowser, *, number: int
-) -> Reply | None:
+) -> RenderedResponse | None:
     """Attempt the payment, and return the response as a merchant would get it, or None if this attempt is not possible.
 
     It is not possible if the page has expired, was paid, or has had this attempt; the state of the link then shows the

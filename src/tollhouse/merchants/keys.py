@@ -69,7 +69,7 @@ class ApiKeys:
 
     def _create_queue(self, name: str, database: Database) -> Coalescer[bytes, Merchant | None]:
         return Coalescer(
-            name, self._read, database, patience_seconds=0.0, queue_limit=MAX_WAITING, batch_limit=MAX_WAITING
+            name, self._read, database, timeout_seconds=0.0, queue_limit=MAX_WAITING, batch_limit=MAX_WAITING
         )
 
     async def _read(self, connection: PlainConnection, digests: Sequence[bytes]) -> Sequence[Merchant | None]:

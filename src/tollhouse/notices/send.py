@@ -48,7 +48,7 @@ def build_recorder(database: Database) -> Recorder:
         await record_outcomes(connection, endings)
         return [None] * len(endings)
 
-    return Coalescer("email outcomes", record, database, patience_seconds=RECORD_TIMEOUT_SECONDS)
+    return Coalescer("email outcomes", record, database, timeout_seconds=RECORD_TIMEOUT_SECONDS)
 
 
 async def claim_batch(database: Database) -> Batch | None:

@@ -22,7 +22,7 @@ from tollhouse.acquirers.model import (
     Unknown,
 )
 from tollhouse.kernel.money import Money
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments import lifecycle
 from tollhouse.payments.dependencies import AttemptDependencies
 from tollhouse.payments.finish import finish_attempt
@@ -40,7 +40,7 @@ async def authorize(
     *,
     proof: Proof | None = None,
     erase_code_of: UUID | None = None,
-) -> Reply:
+) -> RenderedResponse:
     """Authorize a payment whose begin is committed, and finish it with the outcome."""
     payment, outcome = await send_authorization(deps, payment, instrument, proof=proof)
     after = lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))

@@ -102,7 +102,7 @@ class EmailReceipt:
             currency=payment.money.currency.code,
             order_id=str(payment.payment_id),
             transaction_id=str(payment.transaction_id),
-            at=payment.settled_at or payment.created_at,
+            at=payment.finished_at or payment.created_at,
             brand=payment.source.brand,
             masked_number=payment.source.masked_number,
             approval_code=payment.attempt.approval_code,

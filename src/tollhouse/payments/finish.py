@@ -11,12 +11,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from tollhouse.kernel.errors import InternalError, Unavailable
-from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.payments.dependencies import FinishDependencies
 from tollhouse.payments.idempotency import record_response
 from tollhouse.payments.model import Payment, Status
-from tollhouse.payments.reading.stored_payment import show_payment
-from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.reading.stored_payment import render_stored_payment
+from tollhouse.payments.reading.view import render_response
 from tollhouse.payments.reversals import choose_reversal_reason, report_late_approval
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import select_payment
@@ -30,7 +30,7 @@ MAX_FORECASTS = 20
 
 async def finish_attempt(
     deps: FinishDependencies, before: Payment, after: Payment, *, erase_code_of: UUID | None = None
-) -> Reply:
+) -> RenderedResponse:
     """Commit an outcome with its event and its response; return that response, or the stored one if it came second.
 
     `erase_code_of` is the holder of a sealed security code that is deleted with this outcome. Raises Unavailable if
@@ -38,14 +38,14 @@ async def finish_attempt(
     """
     for _ in range(MAX_FORECASTS):
         forecast = await deps.forecast(after)
-        answer = render_answer(forecast)
+        answer = render_response(forecast)
         is_moved = await deps.write_queue.submit(_build_record(before, forecast, answer, erase_code_of))
         if is_moved is None:  # a subscription was changed meanwhile
             after = _forget_subscription(after)
         elif is_moved:
             if forecast.status is not Status.PENDING:
                 deps.on_finished(forecast)
-            return Reply(CREATED, answer)
+            return RenderedResponse(CREATED, answer)
         else:
             stored = await _load_stored(deps, after)
             report_late_approval(after, stored)
@@ -69,7 +69,7 @@ def _forget_subscription(payment: Payment) -> Payment:
     return replace(payment, renewing=payment.renewing and replace(payment.renewing, case=None))
 
 
-async def load_stored_response(deps: FinishDependencies, payment: Payment) -> Reply:
+async def load_stored_response(deps: FinishDependencies, payment: Payment) -> RenderedResponse:
     """Return the response that is stored for a payment."""
     return await _respond_with(deps, await _load_stored(deps, payment))
 
@@ -84,7 +84,7 @@ async def _load_stored(deps: FinishDependencies, payment: Payment) -> Payment:
     return stored
 
 
-async def _respond_with(deps: FinishDependencies, stored: Payment) -> Reply:
-    response = await show_payment(deps.reader, stored)
+async def _respond_with(deps: FinishDependencies, stored: Payment) -> RenderedResponse:
+    response = await render_stored_payment(deps.reader, stored)
     # Repeats of the request get this response too.
-    return Reply(CREATED, await record_response(deps.reader, stored, response))
+    return RenderedResponse(CREATED, await record_response(deps.reader, stored, response))

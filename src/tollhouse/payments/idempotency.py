@@ -18,11 +18,11 @@ from tollhouse.idempotency.replay import replay
 from tollhouse.idempotency.running import RunningRequest
 from tollhouse.kernel.errors import InternalError
 from tollhouse.kernel.polling import growing_pauses
-from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.payments.dependencies import PaymentReader, RequestDependencies
 from tollhouse.payments.model import AttemptState, Payment, Status
-from tollhouse.payments.reading.stored_payment import show_payment
-from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.reading.stored_payment import render_stored_payment
+from tollhouse.payments.reading.view import render_response
 from tollhouse.payments.store import queries, select_payment, select_payment_by_order
 
 Parameters = ParamSpec("Parameters")
@@ -34,34 +34,34 @@ CALLING_STATES = frozenset({AttemptState.IN_FLIGHT, AttemptState.REVERSING})
 async def run_once(
     deps: RequestDependencies,
     claim: Claim | None,
-    carry_out: Callable[Concatenate[RunningRequest, Parameters], Coroutine[Any, Any, Reply]],
+    carry_out: Callable[Concatenate[RunningRequest, Parameters], Coroutine[Any, Any, RenderedResponse]],
     *arguments: Parameters.args,
     **options: Parameters.kwargs,
-) -> Reply:
-    """Run a request, or wait for an equal one under way in this process; reply `pending` if that takes too long.
+) -> RenderedResponse:
+    """Run a request, or wait for an equal one under way in this process; return `pending` if that takes too long.
 
     The work continues after its client disconnects, and after `pending`: the callback reports the outcome. Raises
     RequestIdReused if the running request has another body, and everything that the work raises.
     """
     known = deps.running.find(claim)
     work = known or deps.running.begin(claim, carry_out, *arguments, **options)
-    reply = await work.wait(deps.answer_seconds)
-    if reply is None:
-        reply = await _respond_pending(deps, _expect(work.begun), claim)
-    return replace(reply, is_replay=True) if known else reply
+    rendered = await work.wait(deps.answer_seconds)
+    if rendered is None:
+        rendered = await _respond_pending(deps, _expect(work.begun), claim)
+    return replace(rendered, is_replay=True) if known else rendered
 
 
-async def _respond_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> Reply:
+async def _respond_pending(deps: RequestDependencies, payment: Payment, claim: Claim | None) -> RenderedResponse:
     """Return `pending` because the outcome is not known yet. Repeats of the request get it too."""
-    answer = render_answer(payment)
+    answer = render_response(payment)
     if claim is None:
-        return Reply(CREATED, answer)
+        return RenderedResponse(CREATED, answer)
     await record_response(deps.reader, payment, answer)
-    recorded = await recall_claim(deps, claim)  # the outcome may have been recorded in the same moment
-    return Reply(CREATED, recorded.body if recorded else answer)
+    recorded = await replay_claim(deps, claim)  # the outcome may have been recorded in the same moment
+    return RenderedResponse(CREATED, recorded.body if recorded else answer)
 
 
-async def recall_claim(deps: RequestDependencies, claim: Claim | None) -> Reply | None:
+async def replay_claim(deps: RequestDependencies, claim: Claim | None) -> RenderedResponse | None:
     """Return the first response to a request, waiting while it runs; None if its key is new or missing.
 
     Raises RequestIdReused for another body, and RequestInProgress if there was no response in time.
@@ -90,7 +90,7 @@ async def _find_response(deps: RequestDependencies, claimed: StoredClaim) -> byt
     return await _respond_with_payment(deps, payment)
 
 
-async def respond_to_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> Reply:
+async def respond_to_double_click(deps: RequestDependencies, payment: Payment, *, payment_id: int) -> RenderedResponse:
     """Return the response of the payment that a double click repeats, once it is finished or challenged.
 
     If that takes long, the response is `pending`, as it was for the first request. It is recorded for the idempotency
@@ -99,10 +99,10 @@ async def respond_to_double_click(deps: RequestDependencies, payment: Payment, *
     for pause in growing_pauses(deps.answer_seconds):
         answer = await _respond_with_payment(deps, await _load_first(deps, payment.merchant_id, payment_id))
         if answer is not None:
-            return Reply(CREATED, answer, is_replay=True)
+            return RenderedResponse(CREATED, answer, is_replay=True)
         await asyncio.sleep(pause)
     late = await _respond_with_payment(deps, await _load_first(deps, payment.merchant_id, payment_id), waits=False)
-    return Reply(CREATED, late or b"", is_replay=True)
+    return RenderedResponse(CREATED, late or b"", is_replay=True)
 
 
 async def _load_claimed(
@@ -131,12 +131,12 @@ async def _respond_with_payment(deps: RequestDependencies, payment: Payment, *, 
 
     While the acquirer is called there is no response; with `waits=False` it is `pending`.
     """
-    if waits and not has_answer(payment):
+    if waits and not has_response(payment):
         return None
-    return await record_response(deps.reader, payment, await show_payment(deps.reader, payment))
+    return await record_response(deps.reader, payment, await render_stored_payment(deps.reader, payment))
 
 
-def has_answer(payment: Payment) -> bool:
+def has_response(payment: Payment) -> bool:
     """Return whether the first request for a payment got a response, judging by the payment alone."""
     return payment.status is not Status.PENDING or payment.attempt.state not in CALLING_STATES
 

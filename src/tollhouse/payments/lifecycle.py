@@ -43,7 +43,7 @@ def apply(
             return finish_transaction(approved, AttemptState.APPROVED, codes.APPROVED, now)
         case Declined():
             code = codes.translate_response_code(outcome.response_code, brand=payment.source.brand).code
-            return finish_transaction(note_decline(payment, outcome), AttemptState.DECLINED, code, now)
+            return finish_transaction(record_decline(payment, outcome), AttemptState.DECLINED, code, now)
         case NotSent():
             return finish_transaction(payment, AttemptState.NOT_SENT, codes.ACQUIRER_UNREACHABLE, now)
         case ReferenceUnknown():
@@ -57,7 +57,7 @@ def apply(
 def finish_transaction(payment: Payment, state: AttemptState, code: str, now: datetime) -> Payment:
     """Return the payment with its attempt final and its transaction finished with a code."""
     status = Status.SUCCESS if code == codes.APPROVED else Status.FAIL
-    return replace(set_attempt_state(payment, state), status=status, code=code, settled_at=now)
+    return replace(set_attempt_state(payment, state), status=status, code=code, finished_at=now)
 
 
 def fail(payment: Payment, code: str, now: datetime) -> Payment:
@@ -111,7 +111,7 @@ def read_reference(reference: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def note_decline(payment: Payment, outcome: object) -> Payment:
+def record_decline(payment: Payment, outcome: object) -> Payment:
     """Return the payment with the issuer's response codes of a decline."""
     if not isinstance(outcome, Declined):
         return payment

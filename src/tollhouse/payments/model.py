@@ -237,7 +237,7 @@ class Payment(Struct, frozen=True):
     attempt: Attempt
     code: str | None = None
     network_transaction_id: str | None = None
-    settled_at: datetime | None = None
+    finished_at: datetime | None = None
     subscribing: tuple[Subscribing, ...] = ()
     #: The period that it renews.
     renewing: Renewing | None = None

@@ -84,7 +84,7 @@ select p.merchant_id, p.payment_id, t.transaction_id, p.site_id, p.consumer_id, 
     t.created_at, o.basis_id, o.basis_mode, basis.amount_minor as basis_amount_minor, o.cause, o.reason as why,
     o.dispute_step, o.moved_minor, o.excess_minor,
     t.mode, t.status, t.amount_minor, t.currency, t.source_kind, t.brand, t.masked_number, t.expiry_month, t.expiry_year,
-    t.account_id, t.is_stored, t.initiator, t.reason, t.code, t.network_transaction_id, t.page_try, t.settled_at,
+    t.account_id, t.is_stored, t.initiator, t.reason, t.code, t.network_transaction_id, t.page_try, t.finished_at,
     a.double_click_digest, a.number, a.acquirer, a.reference, a.state, a.sealed_card, a.key_version, a.fingerprint, a.sent_at, a.inquiries,
     a.response_code, a.advice_code, a.approval_code,
     (
@@ -415,7 +415,7 @@ from transaction t
 join payment p on p.merchant_id = t.merchant_id and p.payment_id = t.payment_id
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where t.merchant_id = :merchant_id and t.transaction_id = any(:transaction_ids::bigint[])
-    and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
+    and coalesce(t.finished_at, t.created_at) >= :since and coalesce(t.finished_at, t.created_at) < :until
     and (:status::text is null or t.status::text = :status and o.dispute_step is null)
     and (:steps::text[] is null or o.dispute_step::text = any(:steps::text[]))
     and (:mode::text is null or t.mode::text = :mode)

@@ -95,7 +95,7 @@ def outcome_row(place: int, record: FinishRecord) -> tuple[Any, ...]:
         payment.status,
         payment.code,
         payment.network_transaction_id,
-        payment.settled_at,
+        payment.finished_at,
         attempt.answered_at,
         # The response of a final outcome is in its event.
         record.answer if payment.status is Status.PENDING else None,

@@ -71,12 +71,12 @@ def choose_inquiry_interval(inquiries: int) -> float:
     return LATER_INQUIRY_INTERVAL_SECONDS if is_later else FIRST_INQUIRY_INTERVALS_SECONDS[inquiries]
 
 
-def choose_reversal_reason(settled: Payment) -> ReversalReason | None:
+def choose_reversal_reason(finished: Payment) -> ReversalReason | None:
     """Return the reason to reverse a finished attempt, or None if the acquirer's response finished it."""
-    state = settled.attempt.state
+    state = finished.attempt.state
     if state is AttemptState.REVERSED:
         return ReversalReason.REVERSED
-    is_unfound = state is AttemptState.DECLINED and settled.code == codes.ACQUIRER_UNREACHABLE
+    is_unfound = state is AttemptState.DECLINED and finished.code == codes.ACQUIRER_UNREACHABLE
     return ReversalReason.NOT_FOUND if is_unfound else None
 
 

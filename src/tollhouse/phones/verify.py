@@ -16,7 +16,7 @@ from tollhouse.idempotency.create import create_and_send
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import RateLimited
 from tollhouse.kernel.faults import Subject, reject
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.phones.model import Phone, digest_code, digest_phone, draw_code
 from tollhouse.phones.sender import MessageNotSent, MessageSender, MessageUnconfirmed, PhoneMessage
 from tollhouse.phones.store import count_attempt, count_message, delete_code, insert_code, lock_code
@@ -73,7 +73,7 @@ async def send_code(
     sender_name: str,
     claim: Claim | None,
     render: Callable[[datetime], bytes],
-) -> Reply:
+) -> RenderedResponse:
     """Send a new code, which replaces the previous one. `render` builds the response from the expiry of the code.
 
     A repeat with the same request ID sends nothing once the message was sent. Before that it waits, then raises

@@ -60,7 +60,7 @@ class PaymentLine:
     #: When its payment began, which orders the list; when the transaction began, and when it finished.
     created_at: datetime
     begun_at: datetime
-    settled_at: datetime | None
+    finished_at: datetime | None
     #: The public names of its mode and status.
     mode: str
     status: str
@@ -74,7 +74,7 @@ class PaymentLine:
     @property
     def shown_at(self) -> datetime:
         """When its status last changed."""
-        return self.settled_at or self.begun_at
+        return self.finished_at or self.begun_at
 
     @property
     def is_dispute(self) -> bool:

@@ -7,7 +7,7 @@ select set_config('statement_timeout', cast(:milliseconds::integer as text), tru
 -- name: select_payments
 -- List a merchant's transactions after a cursor, newest payment first. Filter days by the time that the list shows.
 select
-    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
+    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.finished_at, t.mode::text, t.status::text,
     o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
     coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms -> 'items' -> 0 ->> 'title', '') as title
 from payment p
@@ -22,7 +22,7 @@ where
         or :status = 'chargeback' and o.dispute_step is not null
         or t.status::text = :status and o.dispute_step is null
     )
-    and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
+    and coalesce(t.finished_at, t.created_at) >= :since and coalesce(t.finished_at, t.created_at) < :until
     and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
 order by p.created_at desc, p.payment_id desc, t.transaction_id desc
 limit :max_rows;
@@ -30,7 +30,7 @@ limit :max_rows;
 -- name: select_payments_of_order
 -- List the transactions of one payment, newest first.
 select
-    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
+    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.finished_at, t.mode::text, t.status::text,
     o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
     coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms -> 'items' -> 0 ->> 'title', '') as title
 from payment p
@@ -43,7 +43,7 @@ where
         or :status = 'chargeback' and o.dispute_step is not null
         or t.status::text = :status and o.dispute_step is null
     )
-    and coalesce(t.settled_at, t.created_at) >= :since and coalesce(t.settled_at, t.created_at) < :until
+    and coalesce(t.finished_at, t.created_at) >= :since and coalesce(t.finished_at, t.created_at) < :until
     and (:email::text = '' or lower(p.consumer ->> 'email') = :email)
 order by t.transaction_id desc
 limit :max_rows;
@@ -51,7 +51,7 @@ limit :max_rows;
 -- name: select_payment^
 -- Return one transaction of a merchant with its payment, site and operation.
 select
-    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.settled_at, t.mode::text, t.status::text,
+    t.payment_id, t.transaction_id, p.created_at, t.created_at as begun_at, t.finished_at, t.mode::text, t.status::text,
     o.dispute_step::text, t.code, t.amount_minor, t.currency, t.brand, t.masked_number as card_number,
     coalesce(p.consumer ->> 'email', '') as email, coalesce(p.terms -> 'items' -> 0 ->> 'title', '') as title,
     o.excess_minor, o.basis_id, o.reason as given_reason, p.site_id, coalesce(s.name, '') as site_name, coalesce(p.terms -> 'items' -> 0 ->> 'skuName', '') as sku_name,

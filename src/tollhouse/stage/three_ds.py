@@ -15,13 +15,13 @@ import structlog
 from tollhouse.kernel.clock import boot_seconds
 from tollhouse.kernel.errors import NotFound, Unavailable
 from tollhouse.kernel.polling import growing_pauses
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments.authentication.challenge_flow import load_step, submit_browser
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authentications import page_key
 from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.model import Payment, Status
-from tollhouse.payments.reading.stored_payment import show_payment
+from tollhouse.payments.reading.stored_payment import render_stored_payment
 from tollhouse.payments.store import select_payment_by_order
 from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
 from tollhouse.threeds.store import select_newest
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 async def complete_challenge(
     deps: AuthenticationDependencies, transport: Transport, *, merchant_id: int, payment_id: int, result: Outcome
-) -> Reply:
+) -> RenderedResponse:
     """Complete a payment's authentication, and respond with the payment.
 
     `transport` connects to the simulator. A finished payment is returned unchanged. Raises NotFound if the merchant has
@@ -111,6 +111,6 @@ async def _load(deps: AuthenticationDependencies, merchant_id: int, payment_id: 
     return payment
 
 
-async def _respond(deps: AuthenticationDependencies, payment: Payment) -> Reply:
+async def _respond(deps: AuthenticationDependencies, payment: Payment) -> RenderedResponse:
     """Respond with the payment, and with the challenge URL if it still waits for its cardholder."""
-    return Reply(200, await show_payment(deps.finish.reader, payment))
+    return RenderedResponse(200, await render_stored_payment(deps.finish.reader, payment))

@@ -10,7 +10,7 @@ Failures and their handling:
 - any other error, of the server or of the program: the batch is halved repeatedly, so that only the items that cause it
   fail; a lack of resources of the server (disk, memory, connections) counts as a lost connection instead;
 - a lost connection, and thus a COMMIT with an unknown outcome: the same batch again with the same IDs, for
-  `patience_seconds`. A flush function must therefore be repeatable: it treats its own earlier writes as done.
+  `timeout_seconds`. A flush function must therefore be repeatable: it treats its own earlier writes as done.
 
 An item that waits for a flush longer than `wait_seconds` is rejected at once, wherever it is in the queue; nothing of
 it was written. A queue without this bound keeps its items until they are written.
@@ -70,7 +70,7 @@ class Coalescer(Generic[Item, Result]):
         flush: Flush[Item, Result],
         database: Database,
         *,
-        patience_seconds: float = 2.0,
+        timeout_seconds: float = 2.0,
         wait_seconds: float | None = None,
         queue_limit: int = QUEUE_LIMIT,
         batch_limit: int = BATCH_LIMIT,
@@ -79,7 +79,7 @@ class Coalescer(Generic[Item, Result]):
         self.name = name
         self._flush = flush
         self._database = database
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = timeout_seconds
         self._wait_seconds = inf if wait_seconds is None else wait_seconds
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
@@ -148,7 +148,7 @@ class Coalescer(Generic[Item, Result]):
             await self._flush_with_retries(batch, give_up_at=give_up_at)
         except DatabaseUnavailable as error:
             _fail(batch, error)
-        except Exception as error:  # noqa: BLE001 - each caller gets its own; the lane goes on
+        except Exception as error:  # noqa: BLE001 - each caller gets its own; the queue continues
             if len(batch) == 1:
                 _fail(batch, error)
                 return

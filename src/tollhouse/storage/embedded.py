@@ -132,11 +132,11 @@ class EmbeddedPostgres:
 
     async def stop(self) -> None:
         """Shut the server down within a few seconds, with increasing force. Do nothing if it is not running."""
-        for number, patience_seconds in STOP_STEPS:
+        for number, timeout_seconds in STOP_STEPS:
             if self._process is None or self._process.poll() is not None:
                 break
             self._process.send_signal(number)
-            await _ended(self._process, patience_seconds)
+            await _ended(self._process, timeout_seconds)
         if self._socket_directory is not None:
             _remove_socket_directory(self._root / "socket")
             self._socket_directory = None
@@ -367,9 +367,9 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-async def _ended(process: subprocess.Popen[bytes], patience_seconds: float) -> bool:
+async def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
     """Wait for a process to end, and return whether it did."""
-    give_up_at = time.monotonic() + patience_seconds
+    give_up_at = time.monotonic() + timeout_seconds
     while process.poll() is None:
         if time.monotonic() >= give_up_at:
             return False

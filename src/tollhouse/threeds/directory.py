@@ -52,7 +52,7 @@ class DirectoryClient:
         self._reading = asyncio.Lock()
 
     @property
-    def patience_seconds(self) -> float:
+    def max_seconds(self) -> float:
         """The longest time of an authentication: loading the card ranges, and the AReq."""
         return RANGES_TIMEOUT_SECONDS + self.timeout_seconds
 

@@ -43,13 +43,13 @@ async def test_approval_starts_the_subscription(shop: Shop) -> None:
     paid = await shop.pay(sku_name="MONTHLY")
     [row] = await subscriptions(shop)
     summarized = paid.body["subscription"]
-    settled_at = (await shop.stored(paid.transaction_id)).settled_at
-    assert settled_at is not None
-    settled_at = settled_at.replace(microsecond=0)
+    finished_at = (await shop.stored(paid.transaction_id)).finished_at
+    assert finished_at is not None
+    finished_at = finished_at.replace(microsecond=0)
     assert (row["state"], row["anchor_at"], row["renewal_at"]) == (
         "active",
-        settled_at,
-        settled_at + timedelta(days=30),
+        finished_at,
+        finished_at + timedelta(days=30),
     )
     assert (summarized["id"], summarized["status"], summarized["skuName"]) == (
         str(row["subscription_id"]),

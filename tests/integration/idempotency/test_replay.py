@@ -11,11 +11,11 @@ from tollhouse.idempotency.model import Claim, StoredClaim
 from tollhouse.idempotency.replay import replay
 from tollhouse.idempotency.store import claim_request, record_response, release_claim, take_over_claim
 from tollhouse.kernel.errors import RequestIdReused, RequestInProgress
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.storage.database import Database
 
 CLAIM = Claim(1, "payment", "first", b"digest of the body")
-FIRST = Reply(200, b"first")
+FIRST = RenderedResponse(200, b"first")
 
 
 async def claim(database: Database, key: Claim | None = CLAIM, *, payment_id: int | None = None) -> bool:
@@ -24,7 +24,7 @@ async def claim(database: Database, key: Claim | None = CLAIM, *, payment_id: in
         return await claim_request(connection, key, payment_id=payment_id)
 
 
-async def record(database: Database, reply: Reply) -> None:
+async def record(database: Database, reply: RenderedResponse) -> None:
     """Record a response to the request that claimed the key."""
     async with database.transaction() as connection:
         await record_response(connection, CLAIM, reply)
@@ -65,9 +65,9 @@ async def test_a_repeat_waits_for_the_response(database: Database) -> None:
     assert await waiting == as_replay(FIRST)
 
 
-def as_replay(reply: Reply) -> Reply:
+def as_replay(reply: RenderedResponse) -> RenderedResponse:
     """Return a response as its repeat gets it."""
-    return Reply(reply.status, reply.body, is_replay=True)
+    return RenderedResponse(reply.status, reply.body, is_replay=True)
 
 
 async def test_a_repeat_does_not_wait_for_ever(database: Database) -> None:
@@ -81,7 +81,7 @@ async def test_a_repeat_does_not_wait_for_ever(database: Database) -> None:
 async def test_the_first_response_stays(database: Database) -> None:
     """A response that was recorded is not replaced."""
     await claim(database)
-    for reply in (FIRST, Reply(201, b"second")):
+    for reply in (FIRST, RenderedResponse(201, b"second")):
         await record(database, reply)
     assert await replay(database, CLAIM) == as_replay(FIRST)
 
@@ -107,7 +107,7 @@ async def test_a_response_may_follow_from_other_rows(database: Database) -> None
         return b"found" if len(found) == 3 else None
 
     reply = await replay(database, CLAIM, wait_seconds=10, find_response=find_response)
-    assert reply == Reply(201, b"found", is_replay=True)
+    assert reply == RenderedResponse(201, b"found", is_replay=True)
     assert {(each.merchant_id, each.payment_id, each.transaction_id) for each in found} == {(1, 7, None)}
 
 

@@ -12,7 +12,7 @@ from tests.support.shop import MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_NUMBER, S
 from tollhouse.acquirers.model import Closed, NotSent, Unchanged, Updated
 from tollhouse.kernel.card import Card
 from tollhouse.kernel.errors import NotFound
-from tollhouse.payments.charge.account_update import apply_update, ask_for_update
+from tollhouse.payments.charge.account_update import apply_update, query_updater
 from tollhouse.vault.accounts import StoredCard, select_account, update_account_disabled
 
 THIRD_NUMBER = "4000006966642547"
@@ -188,7 +188,7 @@ async def test_another_merchants_card_is_not_found(shop: Shop) -> None:
         with pytest.raises(NotFound):
             await update(shop, named, card(OTHER_NUMBER), merchant_id)
         with pytest.raises(NotFound):
-            await ask_for_update(shop.parts.card_updates, merchant_id=merchant_id, account_id=named)
+            await query_updater(shop.parts.card_updates, merchant_id=merchant_id, account_id=named)
     assert await rows(shop) == before
 
 
@@ -212,14 +212,14 @@ async def test_a_rolled_back_update_leaves_nothing(shop: Shop) -> None:
 async def test_the_updater_is_queried_about_the_current_card(shop: Shop) -> None:
     """The query contains the stored card; for an old ID it contains the current card."""
     account_id, _ = await keep(shop)
-    assert await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
+    assert await query_updater(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Unchanged()
     shop.acquirer.updates.extend([Updated(card(OTHER_NUMBER)), Closed(), NotSent("connection refused")])
-    found = await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id)
+    found = await query_updater(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id)
     assert isinstance(found, Updated)
     await update(shop, account_id, found.card)
-    assert await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Closed()
+    assert await query_updater(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id) == Closed()
     assert isinstance(
-        await ask_for_update(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id), NotSent
+        await query_updater(shop.parts.card_updates, merchant_id=MERCHANT, account_id=account_id), NotSent
     )
     assert [query.card for query in shop.acquirer.queried] == [card(), card(), card(OTHER_NUMBER), card(OTHER_NUMBER)]
     assert {query.acceptor for query in shop.acquirer.queried} == {str(MERCHANT)}

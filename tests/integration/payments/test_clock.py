@@ -16,7 +16,7 @@ from tollhouse.worker.payments import process_due_holds
 AHEAD = timedelta(days=40)
 EXPIRED = {"token": ["has expired; tokenize the card again"]}
 TIMES = """
-    select t.created_at - now() as created, t.settled_at - now() as settled, a.sent_at - now() as sent,
+    select t.created_at - now() as created, t.finished_at - now() as settled, a.sent_at - now() as sent,
         coalesce(o.created_at - now(), p.created_at - now()) as begun
     from transaction t
     join payment p using (merchant_id, payment_id)

@@ -57,7 +57,7 @@ async def test_a_due_authorization_is_captured_once(shop: Shop) -> None:
         select h.capture_at - s.second as after, h.expires_at - s.second as life, h.due_at = h.capture_at as due
         from authorization_hold h
         join transaction t using (merchant_id, transaction_id)
-        cross join lateral (select date_trunc('second', t.settled_at) as second) as s
+        cross join lateral (select date_trunc('second', t.finished_at) as second) as s
         """
     )
     assert (row["after"].days, row["life"].days, row["due"]) == (3, 7, True)

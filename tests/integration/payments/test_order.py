@@ -424,7 +424,7 @@ async def test_a_payment_is_read_as_it_was_written(shop: Shop) -> None:
             status=stored.status,
             attempt=stored.attempt,
             code=None,
-            settled_at=None,
+            finished_at=None,
             network_transaction_id=None,
             double_click_digest=stored.double_click_digest,  # needed no longer than the attempt is open
         )

@@ -281,8 +281,8 @@ async def test_a_challenge_expires_by_the_merchants_clock(world: World) -> None:
     assert await sweep_authentications(world.parts.authentication) == 1
     payment = await world.settled(answer)
     assert payment.code == "1011"
-    assert payment.settled_at is not None
-    assert timedelta(minutes=15) <= payment.settled_at - payment.created_at < timedelta(minutes=16)
+    assert payment.finished_at is not None
+    assert timedelta(minutes=15) <= payment.finished_at - payment.created_at < timedelta(minutes=16)
 
 
 async def test_an_unopened_page_is_abandoned(world: World) -> None:

@@ -13,7 +13,7 @@ from tests.support.shop import CVV, MERCHANT, NUMBER, OTHER_MERCHANT, OTHER_SITE
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge.charge import charge
-from tollhouse.payments.idempotency import recall_claim
+from tollhouse.payments.idempotency import replay_claim
 from tollhouse.vault.seal import derive_token_id
 from tollhouse.vault.tokens import select_token
 
@@ -150,7 +150,7 @@ async def test_a_repeated_request_with_its_used_token(shop: Shop) -> None:
     """A repeat gets its response although its token is used."""
     token = await shop.tokenize()
     paid = await shop.pay(token=token, claim=claim("r1"))
-    reply = await recall_claim(shop.parts.requests, claim("r1"))
+    reply = await replay_claim(shop.parts.requests, claim("r1"))
     assert reply is not None
     assert (reply.body, reply.is_replay) == (paid.reply.body, True)
 

@@ -15,7 +15,7 @@ from tests.support.clock import leap
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import RateLimited, RequestIdReused, RequestInProgress
 from tollhouse.kernel.faults import Fault, RequestRejected, Subject
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.phones.model import Phone
 from tollhouse.phones.sender import (
     MAX_RECORDED_MESSAGES,
@@ -53,7 +53,7 @@ def desk(database: Database, sender: RecordingSender) -> PhoneDependencies:
     return PhoneDependencies(database, sender, KEY, Quotas())
 
 
-async def send(desk: PhoneDependencies, **changes: Any) -> Reply:
+async def send(desk: PhoneDependencies, **changes: Any) -> RenderedResponse:
     """Send a code."""
     arguments: dict[str, Any] = {
         "merchant_id": 1,
@@ -149,7 +149,7 @@ async def test_a_crash_before_the_message_left(
     async with database.acquire() as connection:
         await connection.execute("update request_claim set created_at = created_at - interval '1 minute'")
     replies = await asyncio.gather(*(send(desk, claim=CLAIM) for _ in range(3)), return_exceptions=True)
-    assert len([reply for reply in replies if isinstance(reply, Reply) and not reply.is_replay]) == 1
+    assert len([reply for reply in replies if isinstance(reply, RenderedResponse) and not reply.is_replay]) == 1
     assert len(sender.shown(1)) == 1
     assert (await check(desk, sent(sender))).is_right
 

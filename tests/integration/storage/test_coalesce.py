@@ -372,13 +372,13 @@ async def test_patience_with_a_database_that_is_away(data_directory: Path) -> No
     server = EmbeddedPostgres(data_directory, durable=False)
     database = await Database.connect(await server.start(), schema="public")
     await prepare(database)
-    write_queue = Coalescer("test", Flush(), database, patience_seconds=0.25)
+    write_queue = Coalescer("test", Flush(), database, timeout_seconds=0.25)
     assert await write_queue.submit(1) == 10
     await server.stop()
     async with asyncio.timeout(3):
         results = await asyncio.gather(*(write_queue.submit(item) for item in (2, 3)), return_exceptions=True)
     assert [type(result) for result in results] == [DatabaseUnavailable] * 2
-    patient = Coalescer("patient", Flush(), database, patience_seconds=30)
+    patient = Coalescer("patient", Flush(), database, timeout_seconds=30)
     waiting = asyncio.create_task(patient.submit(4))
     await asyncio.sleep(0.15)
     assert not waiting.done()

@@ -46,7 +46,7 @@ async def test_the_standby_is_promoted(cluster: Cluster) -> None:
     assert not await is_standby(database)
     async with database.acquire() as connection:
         await connection.execute("create table public.number (value int primary key)")
-    write_queue = Coalescer("test", write, database, patience_seconds=60)
+    write_queue = Coalescer("test", write, database, timeout_seconds=60)
     assert await write_queue.submit(1) == 1
     await wait_until_copied(cluster)
     await cluster.primary.stop()
@@ -73,7 +73,7 @@ async def test_a_server_that_turns_read_only_is_left(cluster: Cluster) -> None:
     await cluster.run(cluster.primary, "alter system set default_transaction_read_only = on")
     await cluster.run(cluster.primary, "select pg_reload_conf()")
     await asyncio.sleep(0.3)
-    write_queue = Coalescer("test", write, database, patience_seconds=60)
+    write_queue = Coalescer("test", write, database, timeout_seconds=60)
     async with asyncio.timeout(60):
         assert await write_queue.submit(1) == 1
     places = set()

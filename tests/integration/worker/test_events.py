@@ -89,7 +89,7 @@ async def settled(database: Database) -> bool:
     return bool(row["unnumbered"] == 0 and row["unfinished"] == 0)
 
 
-async def wait_until_settled(database: Database, *, seconds: float = 15.0) -> None:
+async def wait_until_finished(database: Database, *, seconds: float = 15.0) -> None:
     """Wait until every delivery is finished."""
     await wait_until(lambda: settled(database), seconds=seconds)
 
@@ -98,7 +98,7 @@ async def test_event_goes_out_by_itself(merchants: Database) -> None:
     """An event that a payment inserts arrives at the merchant's endpoint, once."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url], payment_id=9)
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     [event_id] = await select_event_ids(merchants)
     assert endpoint.event_ids == [f"evt_{event_id}"]
     assert endpoint.seen[0].headers["webhook-sequence"] == "1"
@@ -108,7 +108,7 @@ async def test_legacy_listener_gets_a_form(merchants: Database) -> None:
     """A site with both forms gets both, each with its content type, under one ID."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url], payment_id=9, format="both", legacy_xml=b"<ipn/>")
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     by_type = {seen.headers["Content-Type"]: parse_qs(seen.body.decode()) for seen in endpoint.seen}
     assert len(set(endpoint.event_ids)) == 1
     assert by_type["application/x-www-form-urlencoded"] == {
@@ -123,7 +123,7 @@ async def test_retries_bear_the_same_id_and_body(merchants: Database) -> None:
     rules = replace(RULES, horizon=timedelta(seconds=30))
     async with open_endpoint(500, 404, 204, 200) as endpoint, work(merchants, rules=rules):
         await insert_events(merchants, [endpoint.url])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     assert len(endpoint.seen) == 4
     assert (
         len({(seen.headers["webhook-id"], seen.headers["webhook-sequence"], seen.body) for seen in endpoint.seen}) == 1
@@ -136,7 +136,7 @@ async def test_schedule_ends_with_failed(merchants: Database) -> None:
     rules = replace(RULES, horizon=timedelta(milliseconds=200), probe_after=100)
     async with open_endpoint(500) as endpoint, work(merchants, rules=rules):
         await insert_events(merchants, [endpoint.url])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     [event_id] = await select_event_ids(merchants)
     async with merchants.acquire() as connection:
         [entry] = await select_event_deliveries(connection, merchant_id=1, event_id=event_id)
@@ -155,7 +155,7 @@ async def test_retry_after_is_waited_for(merchants: Database) -> None:
     rules = replace(RULES, horizon=timedelta(seconds=5))
     async with open_endpoint(busy, 200) as endpoint, work(merchants, rules=rules):
         await insert_events(merchants, [endpoint.url])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     first, second = endpoint.seen
     assert second.at - first.at >= 1.0
 
@@ -174,7 +174,7 @@ async def test_order_within_a_payment_is_kept(merchants: Database) -> None:
     async with open_endpoint(flaky) as endpoint, work(merchants, rules=rules, deliverers=2):
         for _ in range(5):
             await insert_events(merchants, [endpoint.url], payment_id=9)
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     assert accepted == [f"evt_{event_id}" for event_id in await select_event_ids(merchants)]
 
 
@@ -237,7 +237,7 @@ async def test_retry_after_binds_the_endpoint(merchants: Database) -> None:
 
     async with open_endpoint(200, ask) as endpoint, open_endpoint() as other, work(merchants):
         await insert_events(merchants, [endpoint.url])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
         await insert_events(merchants, [endpoint.url] * 20)
         await wait_until(lambda: len(endpoint.seen) >= 2)
         await insert_events(merchants, [endpoint.url] * 20)
@@ -263,7 +263,7 @@ async def test_recovered_endpoint_gets_all_that_waits(merchants: Database) -> No
         await wait_until(lambda: len(endpoint.seen) == 8)
         is_down = False
         await insert_events(merchants, [endpoint.url])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     assert len(endpoint.seen) == 17
 
 
@@ -304,7 +304,7 @@ async def test_host_sees_no_more_connections_than_slots(merchants: Database) -> 
 
     async with open_endpoint(slow) as endpoint, work(merchants, deliverers=3):
         await insert_events(merchants, [endpoint.url] * 100)
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     assert len(endpoint.seen) == 100
     assert endpoint.most_under_way == 4
 
@@ -314,7 +314,7 @@ async def test_deliverers_at_once_deliver_once(merchants: Database) -> None:
     async with open_endpoint() as endpoint, work(merchants, deliverers=3):
         for merchant_id in (1, 2, 3):
             await insert_events(merchants, [endpoint.url] * 40, merchant_id=merchant_id)
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     assert len(endpoint.seen) == 120
     assert len(set(endpoint.event_ids)) == 120
 
@@ -327,7 +327,7 @@ async def test_event_claimed_by_a_dead_worker_arrives(merchants: Database) -> No
         [event_id] = await select_event_ids(merchants)
         assert await claim_runs(merchants, RULES, room=10)
         async with work(merchants):
-            await wait_until_settled(merchants)
+            await wait_until_finished(merchants)
     assert endpoint.event_ids == [f"evt_{event_id}"]
 
 
@@ -342,7 +342,7 @@ async def test_stop_gives_back_what_hangs(merchants: Database) -> None:
         assert [row["state"] for row in await fetch(merchants, "select state::text from delivery")] == ["waiting"] * 2
         endpoint.replies = [200]
         async with work(merchants):
-            await wait_until_settled(merchants)
+            await wait_until_finished(merchants)
 
 
 async def insert_on_a_new_connection(database: Database, urls: list[str]) -> None:
@@ -358,14 +358,14 @@ async def test_loops_outlive_lost_connections(merchants: Database) -> None:
     """If the database drops every connection, the loops continue with new ones and nothing is lost."""
     async with open_endpoint() as endpoint, work(merchants):
         await insert_events(merchants, [endpoint.url])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
         async with merchants.acquire() as connection:
             await connection.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
         await insert_on_a_new_connection(merchants, [endpoint.url] * 5)
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     assert len(endpoint.seen) >= 6
     assert len(set(endpoint.event_ids)) == 6
 
@@ -375,7 +375,7 @@ async def test_refused_address_is_a_failed_attempt(merchants: Database) -> None:
     rules = replace(RULES, horizon=timedelta(0))
     async with work(merchants, rules=rules):
         await insert_events(merchants, ["http://169.254.169.254/latest", "http://169.254.1.1/", "nonsense"])
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     event_ids = await select_event_ids(merchants)
     async with merchants.acquire() as connection:
         entries = [
@@ -392,7 +392,7 @@ async def test_log_shows_a_payment_and_the_newest(merchants: Database) -> None:
         await insert_events(merchants, [endpoint.url] * 2, payment_id=9)
         await insert_events(merchants, [endpoint.url], payment_id=10)
         await insert_events(merchants, [endpoint.url], payment_id=9, merchant_id=2)
-        await wait_until_settled(merchants)
+        await wait_until_finished(merchants)
     first, second, third = await select_event_ids(merchants)
     async with merchants.acquire() as connection:
         of_payment = await select_payment_deliveries(connection, merchant_id=1, payment_id=9)

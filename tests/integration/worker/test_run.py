@@ -13,7 +13,7 @@ from tollhouse.idempotency.running import Running
 from tollhouse.worker.run import Beat, Loop, every, run_loops
 
 #: Only a hang exceeds it.
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -23,7 +23,7 @@ async def running(loop: Loop, *, beat: Callable[[str], None] = print) -> AsyncIt
     task = asyncio.create_task(run_loops({"loop": loop}, stop, beat=beat, seconds_left=lambda: 0.1))
     yield stop
     stop.set()
-    await asyncio.wait_for(task, PATIENCE_SECONDS)
+    await asyncio.wait_for(task, TIMEOUT_SECONDS)
 
 
 async def cancel_inside() -> None:
@@ -60,7 +60,7 @@ async def test_a_loop_that_broke_goes_on(accident: Callable[[], Awaitable[None]]
 
     with capture_logs() as logs:
         async with running(loop):
-            await asyncio.wait_for(again.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(again.wait(), TIMEOUT_SECONDS)
     assert next((line["event"], line["log_level"], line["loop"]) for line in logs) == (event, "error", "loop")
 
 
@@ -72,9 +72,9 @@ async def test_a_loop_beats_after_each_round() -> None:
     async def work() -> None: ...
 
     task = asyncio.create_task(run_loops({"loop": every(0.0, work, stop)}, stop, beat=beats.put_nowait))
-    assert [await asyncio.wait_for(beats.get(), PATIENCE_SECONDS) for _ in range(3)] == ["loop"] * 3
+    assert [await asyncio.wait_for(beats.get(), TIMEOUT_SECONDS) for _ in range(3)] == ["loop"] * 3
     stop.set()
-    await asyncio.wait_for(task, PATIENCE_SECONDS)
+    await asyncio.wait_for(task, TIMEOUT_SECONDS)
 
 
 async def test_a_loop_with_a_backlog_stops_between_two_batches() -> None:
@@ -89,7 +89,7 @@ async def test_a_loop_with_a_backlog_stops_between_two_batches() -> None:
             stop.set()
         return 50
 
-    await asyncio.wait_for(run_loops({"loop": every(3_600, work, stop, backlog=50)}, stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(run_loops({"loop": every(3_600, work, stop, backlog=50)}, stop), TIMEOUT_SECONDS)
     assert batches == 5
 
 

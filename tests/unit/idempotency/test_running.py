@@ -10,14 +10,14 @@ import pytest
 from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.running import Running, RunningRequest
 from tollhouse.kernel.errors import RequestIdReused
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 
 CLAIM = Claim(1, "payment", "r1", b"d" * 32)
 PAYMENT = cast("Any", object())
-DONE = Reply(201, b"{}")
+DONE = RenderedResponse(201, b"{}")
 
 
-async def wait_for(work: RunningRequest, event: asyncio.Event) -> Reply:
+async def wait_for(work: RunningRequest, event: asyncio.Event) -> RenderedResponse:
     """Begin at once, and end with the event."""
     work.note_begun(PAYMENT)
     await event.wait()
@@ -60,7 +60,7 @@ async def test_clients_stop_waiting_at_the_same_moment() -> None:
 async def test_work_that_does_not_begin_is_waited_for() -> None:
     """Until a payment is committed nothing could be pending: the client waits to the end, however short its time is."""
 
-    async def answer_late(_: RunningRequest) -> Reply:
+    async def answer_late(_: RunningRequest) -> RenderedResponse:
         await asyncio.sleep(0.1)
         return DONE
 

@@ -58,7 +58,7 @@ def check(now: Payment) -> None:
     """Check that status, code, time and state of a payment agree."""
     is_open = now.status is Status.PENDING
     assert (now.code is None) is is_open
-    assert (now.settled_at is None) is is_open
+    assert (now.finished_at is None) is is_open
     assert (now.status is Status.SUCCESS) is (now.code == codes.APPROVED)
     assert (now.attempt.state is AttemptState.APPROVED) is (now.status is Status.SUCCESS)
     assert now.attempt.state.is_final is not is_open
@@ -122,7 +122,7 @@ def test_the_codes_of_an_outcome_are_kept() -> None:
     """An approval keeps its code and the network transaction ID, a decline the issuer's codes."""
     approved = lifecycle.apply(payment(), Approved("A1", "N1", "85"), LATER)
     assert (approved.attempt.approval_code, approved.attempt.response_code) == ("A1", "85")
-    assert (approved.network_transaction_id, approved.settled_at) == ("N1", LATER)
+    assert (approved.network_transaction_id, approved.finished_at) == ("N1", LATER)
     declined = lifecycle.apply(payment(), Declined("51", "02"), LATER)
     assert (declined.attempt.response_code, declined.attempt.advice_code) == ("51", "02")
     assert declined.network_transaction_id is None

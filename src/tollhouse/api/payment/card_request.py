@@ -21,10 +21,10 @@ from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import RequestRejected
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.dependencies import IntentLookups
-from tollhouse.payments.idempotency import recall_claim
+from tollhouse.payments.idempotency import replay_claim
 
 if TYPE_CHECKING:
     from tollhouse.kernel.card import CardNumber
@@ -86,15 +86,17 @@ async def find_faults(
     return {**name_faults(found.faults, asked.body), **asked.faults}
 
 
-async def replay_or_reject(requests: RequestDependencies, asked: CardRequest[Any], rejected: Invalid) -> Reply:
+async def replay_or_reject(
+    requests: RequestDependencies, asked: CardRequest[Any], rejected: Invalid
+) -> RenderedResponse:
     """Return the first response again if the X-Request-ID is known; else raise Invalid with the faults.
 
     A retry may be invalid by now: its token is used, its stored card gone or expired. A different body is rejected as
     such, whatever its faults.
     """
-    reply = await recall_claim(requests, asked.claim)
-    if reply is not None:
-        return reply
+    rendered = await replay_claim(requests, asked.claim)
+    if rendered is not None:
+        return rendered
     if isinstance(rejected, RequestRejected):
         raise Invalid(name_faults(rejected.faults, asked.body)) from None
     raise rejected

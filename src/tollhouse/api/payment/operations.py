@@ -16,7 +16,7 @@ from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import AuthenticatedRequest, read_creation
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
 from tollhouse.payments.dependencies import VoidDependencies
@@ -141,7 +141,7 @@ class OperationCalls(Calls):
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.CAPTURE, reason=asked.body.reason)
         with naming_faults(FAULT_PATHS):
-            return answer_reply(await capture(self._voiding.operations, wish, read_sum(asked.body)))
+            return answer_rendered(await capture(self._voiding.operations, wish, read_sum(asked.body)))
 
     @call(
         "POST /payment/{transactionId}/void",
@@ -162,7 +162,7 @@ class OperationCalls(Calls):
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.VOID, reason=asked.body.reason)
         with naming_faults(FAULT_PATHS):
-            return answer_reply(await void(self._voiding, wish))
+            return answer_rendered(await void(self._voiding, wish))
 
     @call(
         "POST /payment/{transactionId}/credit",
@@ -188,7 +188,7 @@ class OperationCalls(Calls):
         )
         wish = _wish(asked, request.path_parameters["transactionId"], Mode.CREDIT, reason=asked.body.reason)
         with naming_faults(FAULT_PATHS):
-            return answer_reply(await credit(self._voiding.operations, wish, read_sum(asked.body)))
+            return answer_rendered(await credit(self._voiding.operations, wish, read_sum(asked.body)))
 
 
 def _wish(

@@ -18,14 +18,14 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import Intent, build_intent
 from tollhouse.payments.dependencies import ChargeDependencies, IntentLookups
 from tollhouse.payments.model import OPERATION
-from tollhouse.payments.reading.stored_payment import show_payment
+from tollhouse.payments.reading.stored_payment import render_stored_payment
 from tollhouse.payments.store import select_payment
 from tollhouse.wire.answers import PaymentAnswer
 
@@ -62,9 +62,9 @@ class PaymentCalls(Calls):
             operation=OPERATION,
         )
         try:
-            return answer_reply(await charge(self._charging, await self._build_intent(request, asked)))
+            return answer_rendered(await charge(self._charging, await self._build_intent(request, asked)))
         except Invalid as error:
-            return answer_reply(await replay_or_reject(self._charging.requests, asked, error))
+            return answer_rendered(await replay_or_reject(self._charging.requests, asked, error))
 
     @call("GET /payment/{transactionId}", "Get a payment", answer=PaymentAnswer)
     async def get_payment(self, request: Request) -> Response:
@@ -75,7 +75,7 @@ class PaymentCalls(Calls):
             payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)
         if payment is None:
             raise NotFound(NO_TRANSACTION)
-        return Response(await show_payment(self._charging.requests.reader, payment))
+        return Response(await render_stored_payment(self._charging.requests.reader, payment))
 
     async def _build_intent(self, request: Request, asked: CardRequest[PaymentRequest]) -> Intent:
         """Build the intent of a request. Raises Invalid with all its faults."""

@@ -24,7 +24,7 @@ from tollhouse.api.reading.body import describe_faults, read_object
 from tollhouse.api.reading.requests import build_claim
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.replay import replay
@@ -90,11 +90,11 @@ class PaymentPageCalls(Calls):
             terms, ttl = await _build_terms(self._links.lookups, asked)
         except Invalid:
             # A retry may be invalid by now: its SKU is gone, or its site disabled.
-            reply = await replay(self._links.database, asked.claim)
-            if reply is None:
+            rendered = await replay(self._links.database, asked.claim)
+            if rendered is None:
                 raise
-            return answer_reply(reply)
-        reply = await create_link(
+            return answer_rendered(rendered)
+        rendered = await create_link(
             self._links,
             terms,
             merchant_id=asked.merchant.merchant_id,
@@ -102,7 +102,7 @@ class PaymentPageCalls(Calls):
             claim=asked.claim,
             ttl=ttl,
         )
-        return answer_reply(reply)
+        return answer_rendered(rendered)
 
 
 async def _read(

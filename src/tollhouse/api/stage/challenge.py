@@ -12,9 +12,9 @@ from tollhouse.api.reading.ids import NO_ORDER, read_id
 from tollhouse.api.reading.requests import read_lenient_request
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.wire.answers import PaymentAnswer
 
 Outcome = Literal["pass", "fail", "cancel", "timeout"]
@@ -25,7 +25,7 @@ MAX_BODY_BYTES = 8 * 1024
 class CompleteChallenge(Protocol):
     """The function that completes an authentication, as a cardholder would."""
 
-    async def __call__(self, *, merchant_id: int, payment_id: int, result: Outcome) -> Reply:
+    async def __call__(self, *, merchant_id: int, payment_id: int, result: Outcome) -> RenderedResponse:
         """Return the resulting payment. Raises NotFound if the merchant has no such order."""
         ...
 
@@ -59,7 +59,7 @@ class ChallengeCalls(Calls):
         """
         asked = await read_lenient_request(self._authenticator, request, ChallengeRequest, limit_bytes=MAX_BODY_BYTES)
         order_id = read_id(request.path_parameters["orderId"], NO_ORDER)
-        reply = await self._complete(
+        rendered = await self._complete(
             merchant_id=asked.merchant.merchant_id, payment_id=order_id, result=asked.body.result
         )
-        return answer_reply(reply)
+        return answer_rendered(rendered)

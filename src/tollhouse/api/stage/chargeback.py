@@ -14,7 +14,7 @@ from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
@@ -77,4 +77,6 @@ class IssuerCalls(Calls):
             reason=asked.body.reason,
         )
         with naming_faults(FAULT_PATHS):
-            return answer_reply(await record_chargeback(self._chargebacks, wish, read_sum(asked.body), asked.body.step))
+            return answer_rendered(
+                await record_chargeback(self._chargebacks, wish, read_sum(asked.body), asked.body.step)
+            )

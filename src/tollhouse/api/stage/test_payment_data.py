@@ -24,7 +24,7 @@ from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import Digest, read_creation, read_query, read_request
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.idempotency.model import Claim
@@ -154,7 +154,7 @@ class TestCardCalls(Calls):
         claim = asked.claim
         wish = asked.body.to_wish(claim)
         made = render(build_answer(await self._desk.create(asked.merchant.merchant_id, wish)))
-        return answer_reply(await create_once(self._database, claim, _get_made, bytes, made))
+        return answer_rendered(await create_once(self._database, claim, _get_made, bytes, made))
 
     @call("GET /testPaymentData", "List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer)
     async def list_test_payment_data(self, request: Request) -> Response:

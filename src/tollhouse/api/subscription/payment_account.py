@@ -25,7 +25,7 @@ from tollhouse.billing.changes.change import MISSING
 from tollhouse.billing.changes.change_account import build_change, request_change
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_reply
+from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge.charge import charge
@@ -100,10 +100,10 @@ class SubscriptionAccountCalls(Calls):
         )
         key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         try:
-            reply = await charge(self._biller.charging, await self._build_intent(request, key, asked))
+            rendered = await charge(self._biller.charging, await self._build_intent(request, key, asked))
         except Invalid as error:
-            reply = await replay_or_reject(self._biller.charging.requests, asked, error)
-        return answer_reply(replace(reply, status=200))  # the verification is recorded as a payment
+            rendered = await replay_or_reject(self._biller.charging.requests, asked, error)
+        return answer_rendered(replace(rendered, status=200))  # the verification is recorded as a payment
 
     async def _build_intent(
         self, request: Request, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]

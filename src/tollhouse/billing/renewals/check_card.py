@@ -20,7 +20,7 @@ from tollhouse.billing.schedule import CARD_WARNING, card_ends_at, choose_card_c
 from tollhouse.billing.store import lease_cards, lock_cases, select_keys_on_account, update_subscriptions
 from tollhouse.kernel.card import Card, Expiry
 from tollhouse.kernel.ids import new_request_id
-from tollhouse.payments.charge.account_update import apply_update, ask_for_update
+from tollhouse.payments.charge.account_update import apply_update, query_updater
 from tollhouse.payments.charge.wallet import load_cards
 
 #: Until a card is checked again for which the updater gave no response.
@@ -41,7 +41,7 @@ async def lease_due_cards(biller: BillingDependencies, *, limit: int) -> list[Su
 async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> None:
     """Query the updater about the card of a subscription, and apply the update or notify the site. Safe to repeat."""
     subscription = case.subscription
-    update = await ask_for_update(
+    update = await query_updater(
         biller.updates, merchant_id=subscription.merchant_id, account_id=subscription.account_id
     )
     log.info("card.checked", subscription_id=subscription.subscription_id, finding=type(update).__name__.lower())

@@ -39,7 +39,7 @@ from tollhouse.billing.store import (
 )
 from tollhouse.catalog.model import Offset, Price
 from tollhouse.kernel.ids import new_request_id
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import build_intent
@@ -106,7 +106,7 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
     return found
 
 
-async def renew(biller: BillingDependencies, due: Due) -> Reply | None:
+async def renew(biller: BillingDependencies, due: Due) -> RenderedResponse | None:
     """Charge a subscription for its next period, and return the response; None if it was changed meanwhile.
 
     Raises Unavailable if the payment may have begun or not; the expiry of the lease or the resolver resolves that.

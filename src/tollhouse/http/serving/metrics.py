@@ -85,7 +85,7 @@ class Metrics:
             "When a loop of this process last completed a round, in Unix time.",
             "loop",
         )
-        self.queue_depth = self._gauge("tollhouse_write_queue_depth", "Items waiting for a durable write.", "lane")
+        self.queue_depth = self._gauge("tollhouse_write_queue_depth", "Items waiting for a durable write.", "queue")
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)

@@ -97,7 +97,7 @@ def make_recorder(database: Database, rules: DeliveryRules) -> Coalescer[Outcome
         batch_limit=MAX_BATCH_OUTCOMES,
         gather_seconds=BATCH_INTERVAL_SECONDS,
         # An outcome is a fact from outside: it is kept as long as its lease can be valid.
-        patience_seconds=rules.lease_seconds,
+        timeout_seconds=rules.lease_seconds,
     )
 
 

@@ -93,7 +93,7 @@ class NameResolver:
             self._found.popitem(last=False)
 
 
-def look_up(host: str, port: int, family: int) -> Sequence[AddressInfo]:
+def resolve_name(host: str, port: int, family: int) -> Sequence[AddressInfo]:
     """Resolve a host with the system's resolver. Blocks."""
     return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
 

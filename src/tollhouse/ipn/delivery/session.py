@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 
-from tollhouse.ipn.delivery.names import AddressInfo, Lookup, NameResolver, SlotLimiter, format_address, look_up
+from tollhouse.ipn.delivery.names import AddressInfo, Lookup, NameResolver, SlotLimiter, format_address, resolve_name
 from tollhouse.kernel.urls import AddressPolicy, check_address
 
 #: Shorter than the keep-alive time of common servers, so that our side closes idle connections.
@@ -81,7 +81,7 @@ def open_session(
     policy: AddressPolicy, *, lookup: Lookup | None = None, at_address: int = MAX_ATTEMPTS_AT_ADDRESS
 ) -> CallbackSession:
     """Open a session under an address policy, for the caller to close. `lookup` replaces the system's resolver."""
-    return CallbackSession(policy, lookup or look_up, at_address=at_address)
+    return CallbackSession(policy, lookup or resolve_name, at_address=at_address)
 
 
 def _open(policy: AddressPolicy, names: NameResolver, **options: Any) -> aiohttp.ClientSession:

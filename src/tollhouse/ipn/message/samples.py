@@ -197,7 +197,7 @@ def _build_payment(mode: Mode, status: Status, at: datetime) -> Payment:
             sent_at=at,
         ),
         code=CODES[status],
-        settled_at=at,
+        finished_at=at,
         usd_per_unit=Decimal(1),
     )
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from tollhouse.kernel import codes
-from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.proofs import send_areq
 from tollhouse.payments.authentications import (
@@ -25,7 +25,7 @@ from tollhouse.payments.authorize import authorize, resolve_seconds
 from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.finish import finish_attempt, load_stored_response
 from tollhouse.payments.model import AttemptState, Payment, PlaintextCard
-from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.reading.view import render_response
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.threeds.lifecycle import find_next_state
 from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
@@ -40,7 +40,7 @@ async def demand_authentication(
     *,
     browser: BrowserData | None,
     after_soft_decline: bool,
-) -> Reply:
+) -> RenderedResponse:
     """Authenticate the cardholder of an attempt in flight; return the outcome or a redirect.
 
     After a soft decline that attempt is closed, and a further one opened that carries the proof.
@@ -61,12 +61,12 @@ async def demand_authentication(
 
 async def _open_attempt(deps: AuthenticationDependencies, asked: Payment, payment: Payment) -> bool:
     """Close the attempt with the soft decline and commit the next one; False if it was finished otherwise."""
-    patience = resolve_seconds(deps.attempts, payment.attempt.acquirer) + deps.directory.timeout_seconds
+    seconds = resolve_seconds(deps.attempts, payment.attempt.acquirer) + deps.directory.timeout_seconds
     record = FinishRecord(
         lifecycle.set_attempt_state(asked, AttemptState.DECLINED),
         expected=asked.attempt.state,
         following=payment,
-        following_resolve_seconds=patience,
+        following_resolve_seconds=seconds,
     )
     return await deps.finish.write_queue.submit(record) is True
 
@@ -78,7 +78,7 @@ async def _send_areq(
     draft: Authentication,
     *,
     browser: BrowserData,
-) -> Reply:
+) -> RenderedResponse:
     """Send the AReq with the browser data in the request."""
     question = build_areq(
         deps, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
@@ -105,12 +105,12 @@ async def _redirect_to_page(
     payment: Payment,
     instrument: PlaintextCard,
     authentication: Authentication,
-) -> Reply:
+) -> RenderedResponse:
     """Commit that the attempt waits for its cardholder; return a redirect to our page.
 
     `asked` is the payment with the attempt in flight: the same one, unless it was declined softly.
     """
-    answer = render_answer(payment, url=page_url(deps.pages, authentication))
+    answer = render_response(payment, url=page_url(deps.pages, authentication))
     waiting = lifecycle.set_attempt_state(payment, AttemptState.CHALLENGED)
     move = FinishRecord(
         waiting,
@@ -122,7 +122,7 @@ async def _redirect_to_page(
     if asked is not payment:
         move = replace(move, payment=lifecycle.set_attempt_state(asked, AttemptState.DECLINED), following=waiting)
     return (
-        Reply(CREATED, answer)
+        RenderedResponse(CREATED, answer)
         if await deps.finish.write_queue.submit(move)
         else await load_stored_response(deps.finish, payment)
     )

@@ -18,7 +18,7 @@ from tollhouse.vault.vault import Vault
 NO_ACCOUNT = "Stored card not found."
 
 
-async def ask_for_update(deps: CardUpdateDependencies, *, merchant_id: int, account_id: UUID) -> Update:
+async def query_updater(deps: CardUpdateDependencies, *, merchant_id: int, account_id: UUID) -> Update:
     """Query the updater about a stored card, with no database connection held.
 
     Raises NotFound for an account that is not the merchant's.

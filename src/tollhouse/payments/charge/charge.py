@@ -1,4 +1,4 @@
-"""Charge an intent and return the reply.
+"""Charge an intent and return the response.
 
     charge ──> begin_payment (durable) ──> execute_attempt: authenticate, ask the acquirer ──> finish_attempt (durable)
 
@@ -13,7 +13,7 @@ from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.running import RunningRequest
 from tollhouse.kernel import codes
 from tollhouse.kernel.faults import Subject, reject
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentication.authenticate import demand_authentication
 from tollhouse.payments.authorize import resolve_seconds, send_authorization
@@ -22,14 +22,14 @@ from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.charge.references import USED_TOKEN
 from tollhouse.payments.dependencies import ChargeDependencies
 from tollhouse.payments.finish import finish_attempt
-from tollhouse.payments.idempotency import recall_claim, respond_to_double_click, run_once
+from tollhouse.payments.idempotency import replay_claim, respond_to_double_click, run_once
 from tollhouse.payments.model import ConcurrentChange, Payment
 from tollhouse.payments.steps import BeginRecord, Begun, Committed, DoubleClick, KeyAlreadyClaimed, Outdated
 from tollhouse.risk.assess import assess
 
 
-async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
-    """Charge an intent and return the reply; a repeated request gets the first reply.
+async def charge(deps: ChargeDependencies, intent: Intent) -> RenderedResponse:
+    """Charge an intent and return the response; a repeated request gets the first response.
 
     Raises RequestRejected if the token was used meanwhile, RequestIdReused, RequestInProgress and Unavailable. After
     Unavailable the payment may have begun or not; a repeat with the same idempotency key finds out.
@@ -37,8 +37,8 @@ async def charge(deps: ChargeDependencies, intent: Intent) -> Reply:
     return await run_once(deps.requests, intent.requested.claim, begin_payment, deps, intent)
 
 
-async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: Intent) -> Reply:
-    """Commit a payment and execute its attempt; or return the reply of the earlier request."""
+async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: Intent) -> RenderedResponse:
+    """Commit a payment and execute its attempt; or return the response of the earlier request."""
     payment = await build_payment(deps, intent)
     begun = await deps.begin_queue.submit(_build_record(deps, intent, payment))
     if not isinstance(begun, Committed):
@@ -61,20 +61,22 @@ def _build_record(deps: ChargeDependencies, intent: Intent, payment: Payment) ->
 
 def _resolve_seconds(deps: ChargeDependencies, intent: Intent) -> float:
     """Return the seconds until the resolver may query the first attempt, including a 3-D Secure check."""
-    directory_seconds = deps.authentication.directory.patience_seconds if intent.asks_authentication else 0.0
+    directory_seconds = deps.authentication.directory.max_seconds if intent.asks_authentication else 0.0
     return resolve_seconds(deps.attempts, intent.acquirer) + directory_seconds
 
 
-async def _respond_not_begun(deps: ChargeDependencies, claim: Claim | None, payment: Payment, begun: Begun) -> Reply:
-    """Return the reply for a payment that did not begin: equal to another, repeated, or with a used token."""
+async def _respond_not_begun(
+    deps: ChargeDependencies, claim: Claim | None, payment: Payment, begun: Begun
+) -> RenderedResponse:
+    """Return the response for a payment that did not begin: equal to another, repeated, or with a used token."""
     if isinstance(begun, DoubleClick):
         return await respond_to_double_click(deps.requests, payment, payment_id=begun.payment_id)
     if isinstance(begun, Outdated):
         raise ConcurrentChange("The subscription was changed.")
-    reply = await recall_claim(deps.requests, claim) if isinstance(begun, KeyAlreadyClaimed) else None
-    if reply is None:  # the token is used; the request that had claimed the key released it for the same reason
+    rendered = await replay_claim(deps.requests, claim) if isinstance(begun, KeyAlreadyClaimed) else None
+    if rendered is None:  # the token is used; the request that had claimed the key released it for the same reason
         raise reject(Subject.TOKEN, USED_TOKEN)
-    return reply
+    return rendered
 
 
 def apply_risk_rules(
@@ -94,7 +96,7 @@ def apply_risk_rules(
 
 async def execute_attempt(
     deps: ChargeDependencies, payment: Payment, intent: Intent, *, refused_with: str | None
-) -> Reply:
+) -> RenderedResponse:
     """Call the acquirer for a begun payment, or start the challenge that comes first."""
     if refused_with is not None:
         return await finish_attempt(
@@ -112,7 +114,7 @@ async def execute_attempt(
         return await finish_attempt(
             deps.finish, payment, lifecycle.apply(payment, outcome, deps.clock.now_of(payment.merchant_id))
         )
-    payment = lifecycle.note_decline(payment, outcome).with_attempt(answered_at=deps.clock.now())
+    payment = lifecycle.record_decline(payment, outcome).with_attempt(answered_at=deps.clock.now())
     if not payment.may_redirect:
         refused = lifecycle.fail(payment, codes.AUTHENTICATION_REQUIRED, deps.clock.now_of(payment.merchant_id))
         return await finish_attempt(deps.finish, payment, refused)

@@ -17,7 +17,7 @@ from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel import codes
 from tollhouse.kernel.errors import DatabaseUnavailable
 from tollhouse.kernel.money import Money
-from tollhouse.kernel.reply import CREATED, Reply
+from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
 from tollhouse.payments.idempotency import run_once
@@ -35,10 +35,10 @@ from tollhouse.payments.operations.operate import (
     build_further,
     is_committed,
     load_named,
-    recall_reply,
+    replay_response,
 )
 from tollhouse.payments.operations.store import insert_chargeback, lock_balance
-from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.reading.view import render_response
 from tollhouse.payments.records import build_placeholder_attempt
 from tollhouse.payments.steps import FinishRecord
 from tollhouse.payments.store import finish_payments
@@ -50,7 +50,7 @@ async def record_chargeback(
     request: OperationRequest,
     requested: RequestedAmount = ALL,
     step: DisputeStep = DisputeStep.FIRST,
-) -> Reply:
+) -> RenderedResponse:
     """Record a step of a dispute, about the amount that is left unless one is given.
 
     Returns the chargeback. Raises as `operate` does.
@@ -59,12 +59,14 @@ async def record_chargeback(
     return await run_once(deps.requests, request.claim, _record, deps, request, decide)
 
 
-async def record_dispute(deps: ChargebackDependencies, request: OperationRequest, money: Money) -> Reply:
+async def record_dispute(deps: ChargebackDependencies, request: OperationRequest, money: Money) -> RenderedResponse:
     """Record an issuer's chargeback in full. Raises as `record_chargeback` does."""
     return await run_once(deps.requests, request.claim, _record, deps, request, partial(decide_dispute, money=money))
 
 
-async def _record(_: RunningRequest, deps: ChargebackDependencies, request: OperationRequest, decide: Decide) -> Reply:
+async def _record(
+    _: RunningRequest, deps: ChargebackDependencies, request: OperationRequest, decide: Decide
+) -> RenderedResponse:
     """Commit a chargeback with the rows of its finish hooks; or return the response of the earlier request."""
     named = await load_named(deps.database, request)
     transaction_id = await deps.numbers.next_number()
@@ -82,9 +84,9 @@ async def _record(_: RunningRequest, deps: ChargebackDependencies, request: Oper
         if chargeback is None or not await is_committed(deps.database, chargeback):
             raise
     if chargeback is None:
-        return await recall_reply(deps.requests, request)
+        return await replay_response(deps.requests, request)
     deps.finish.on_finished(chargeback)
-    return Reply(CREATED, chargeback.rendered)
+    return RenderedResponse(CREATED, chargeback.rendered)
 
 
 async def _finish(deps: ChargebackDependencies, connection: PlainConnection, chargeback: Payment) -> None:
@@ -106,5 +108,5 @@ def _build_chargeback(
     attempt = build_placeholder_attempt(now)
     by_issuer = dataclasses.replace(request, cause=Cause.ISSUER, emulate_code=None)
     opened = build_further(named, by_issuer, allowed, transaction_id=transaction_id, attempt=attempt, now=now)
-    chargeback = replace(opened, status=Status.SUCCESS, code=codes.APPROVED, settled_at=now, initiator="customer")
-    return replace(chargeback, rendered=render_answer(chargeback))
+    chargeback = replace(opened, status=Status.SUCCESS, code=codes.APPROVED, finished_at=now, initiator="customer")
+    return replace(chargeback, rendered=render_response(chargeback))

@@ -102,10 +102,10 @@ async def _import_pages(
         if not page:
             break
         done = await asyncio.gather(*(_record(deps, acquirer.name, dispute) for dispute in page))
-        settled = [dispute.dispute_id for dispute, is_done in zip(page, done, strict=True) if is_done]
-        if settled and not await acquirer.acknowledge_disputes(settled):
-            log.info("disputes.acknowledgement_failed", acquirer=acquirer.name, disputes=len(settled))
-        recorded += len(settled)
+        done_ids = [dispute.dispute_id for dispute, is_done in zip(page, done, strict=True) if is_done]
+        if done_ids and not await acquirer.acknowledge_disputes(done_ids):
+            log.info("disputes.acknowledgement_failed", acquirer=acquirer.name, disputes=len(done_ids))
+        recorded += len(done_ids)
         query = replace(query, after=page[-1].dispute_id)
     return recorded
 

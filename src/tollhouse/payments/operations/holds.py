@@ -74,7 +74,7 @@ class TrackHold:
 
 
 def _opened(payment: Payment) -> tuple[Any, ...]:
-    holding, at = payment.holding or DEFAULT_TERMS, floor_second(payment.settled_at or payment.created_at)
+    holding, at = payment.holding or DEFAULT_TERMS, floor_second(payment.finished_at or payment.created_at)
     key = (payment.merchant_id, payment.transaction_id, payment.payment_id)
     return (*key, "opened", at, _days(holding.capture_after_days), _days(holding.valid_days))
 

@@ -22,12 +22,12 @@ from tollhouse.idempotency.running import RunningRequest
 from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import DatabaseUnavailable, NotFound, Unavailable
 from tollhouse.kernel.faults import Subject, reject
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.dependencies import OperationDependencies, RequestDependencies
 from tollhouse.payments.finish import finish_attempt
-from tollhouse.payments.idempotency import recall_claim, run_once
+from tollhouse.payments.idempotency import replay_claim, run_once
 from tollhouse.payments.model import Attempt, AttemptState, Cause, Mode, OriginalTransaction, Payment, Status
 from tollhouse.payments.operations.balance import (
     ALL,
@@ -66,7 +66,7 @@ class OperationRequest:
     emulate_code: str | None = None
 
 
-async def operate(deps: OperationDependencies, request: OperationRequest, decide: Decide) -> Reply:
+async def operate(deps: OperationDependencies, request: OperationRequest, decide: Decide) -> RenderedResponse:
     """Run an operation and return the response; a repeated request gets the first response.
 
     Raises NotFound, RequestRejected and RequestInProgress by the state of the payment, RequestIdReused and Unavailable.
@@ -88,7 +88,7 @@ async def load_named(database: Database, request: OperationRequest) -> Payment:
 
 async def _carry_out(
     work: RunningRequest, deps: OperationDependencies, request: OperationRequest, decide: Decide
-) -> Reply:
+) -> RenderedResponse:
     """Commit the operation, then call the acquirer; or return the response of the earlier request."""
     named = await load_named(deps.database, request)
     transaction_id = await deps.numbers.next_number()
@@ -105,7 +105,7 @@ async def _carry_out(
         if begun is None or not await is_committed(deps.database, begun[0]):
             raise
     if begun is None:
-        return await recall_reply(deps.requests, request)
+        return await replay_response(deps.requests, request)
     work.note_begun(begun[0])
     return await _execute(deps, *begun)
 
@@ -124,12 +124,12 @@ async def is_committed(database: Database, operation: Payment) -> bool:
     return stored is not None
 
 
-async def recall_reply(requests: RequestDependencies, request: OperationRequest) -> Reply:
+async def replay_response(requests: RequestDependencies, request: OperationRequest) -> RenderedResponse:
     """Return the response of the request that claimed the key. Raises RequestIdReused and RequestInProgress."""
-    reply = await recall_claim(requests, request.claim)
-    if reply is None:
+    rendered = await replay_claim(requests, request.claim)
+    if rendered is None:
         raise Unavailable
-    return reply
+    return rendered
 
 
 def _build_operation(
@@ -181,7 +181,7 @@ def build_further(
         attempt=attempt,
         code=None,
         network_transaction_id=None,
-        settled_at=None,
+        finished_at=None,
         subscribing=(),
         renewing=None,
         changing=None,
@@ -198,7 +198,7 @@ def build_further(
     )
 
 
-async def _execute(deps: OperationDependencies, operation: Payment, allowed: AllowedOperation) -> Reply:
+async def _execute(deps: OperationDependencies, operation: Payment, allowed: AllowedOperation) -> RenderedResponse:
     """Call the acquirer, with no database connection held, and finish the operation."""
     acquirer = deps.attempts.acquirers[operation.attempt.acquirer]
     outcome = await _choose_verb(acquirer, operation.mode)(
@@ -223,12 +223,16 @@ def _choose_verb(acquirer: Acquirer, mode: Mode) -> Callable[[AcquirerOperation]
     return verbs[mode]
 
 
-async def capture(deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL) -> Reply:
+async def capture(
+    deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL
+) -> RenderedResponse:
     """Capture an authorization, all of it unless an amount is given. Raises as `operate` does."""
     return await operate(deps, request, partial(decide_capture, requested=requested))
 
 
-async def credit(deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL) -> Reply:
+async def credit(
+    deps: OperationDependencies, request: OperationRequest, requested: RequestedAmount = ALL
+) -> RenderedResponse:
     """Refund a sale or a capture, all that is left unless an amount is given; void an authorization as a whole.
 
     Raises as `operate` does.

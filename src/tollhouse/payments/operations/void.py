@@ -12,19 +12,19 @@ from msgspec.structs import replace
 from tollhouse.idempotency.running import RunningRequest
 from tollhouse.idempotency.store import claim_request
 from tollhouse.kernel.errors import RequestInProgress
-from tollhouse.kernel.reply import Reply
+from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments.authentication.resume import abandon
 from tollhouse.payments.authorize import resolve_seconds
 from tollhouse.payments.dependencies import OperationDependencies, VoidDependencies
 from tollhouse.payments.finish import load_stored_response
-from tollhouse.payments.idempotency import recall_claim, run_once
+from tollhouse.payments.idempotency import replay_claim, run_once
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.operations.balance import decide_release, decide_void
 from tollhouse.payments.operations.operate import (
     OperationRequest,
     load_named,
     operate,
-    recall_reply,
+    replay_response,
 )
 from tollhouse.payments.operations.store import lock_balance, update_reversing
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
@@ -37,7 +37,7 @@ MAX_READS = 3
 ALREADY_FINISHED = "This payment was finished at the same time. Retry the request."
 
 
-async def void(deps: VoidDependencies, request: OperationRequest) -> Reply:
+async def void(deps: VoidDependencies, request: OperationRequest) -> RenderedResponse:
     """Void a payment; return the void, or the payment itself if it was still open.
 
     Raises as `operate` does.
@@ -53,21 +53,21 @@ async def void(deps: VoidDependencies, request: OperationRequest) -> Reply:
     raise RequestInProgress(ALREADY_FINISHED)
 
 
-async def release(deps: OperationDependencies, request: OperationRequest) -> Reply:
+async def release(deps: OperationDependencies, request: OperationRequest) -> RenderedResponse:
     """Release an authorization, unless it was captured meanwhile. Raises as `operate` does."""
     return await operate(deps, request, decide_release)
 
 
 async def _reverse_open_payment(
     work: RunningRequest, deps: VoidDependencies, request: OperationRequest, named: Payment
-) -> Reply:
+) -> RenderedResponse:
     """Commit that an open payment is reversed, and return its response."""
     async with deps.operations.database.transaction() as connection:
         is_new = await _claim(connection, request, named)
         if is_new and not await _begin_reversing(deps, connection, named):
             raise RequestInProgress(ALREADY_FINISHED)
     if not is_new:
-        return await recall_reply(deps.operations.requests, request)
+        return await replay_response(deps.operations.requests, request)
     work.note_begun(named)
     return await _reverse(deps, request, named)
 
@@ -88,7 +88,7 @@ async def _begin_reversing(deps: VoidDependencies, connection: PlainConnection, 
     return await update_reversing(connection, named.merchant_id, first, resolve_seconds=seconds)
 
 
-async def _reverse(deps: VoidDependencies, request: OperationRequest, named: Payment) -> Reply:
+async def _reverse(deps: VoidDependencies, request: OperationRequest, named: Payment) -> RenderedResponse:
     """Ask the acquirer to reverse the attempt; the resolver continues if it does not acknowledge that."""
     await resolve_attempt(deps.operations.attempts, merchant_id=named.merchant_id, transaction_id=named.transaction_id)
     return await _respond_with_payment(deps, request, named)
@@ -105,19 +105,19 @@ async def _abandon(deps: VoidDependencies, named: Payment) -> bool:
 
 async def _respond_abandoned(
     _: RunningRequest, deps: VoidDependencies, request: OperationRequest, named: Payment
-) -> Reply:
+) -> RenderedResponse:
     """Return the response of the abandoned payment."""
     async with deps.operations.database.transaction() as connection:
         is_new = await _claim(connection, request, named)
     return (
         await _respond_with_payment(deps, request, named)
         if is_new
-        else await recall_reply(deps.operations.requests, request)
+        else await replay_response(deps.operations.requests, request)
     )
 
 
-async def _respond_with_payment(deps: VoidDependencies, request: OperationRequest, named: Payment) -> Reply:
+async def _respond_with_payment(deps: VoidDependencies, request: OperationRequest, named: Payment) -> RenderedResponse:
     """Return the response of the payment. A concurrent request may have recorded it for both of us."""
-    reply = await load_stored_response(deps.authentication.finish, named)
-    recorded = await recall_claim(deps.operations.requests, request.claim)
-    return replace(recorded, is_replay=False) if recorded else reply
+    rendered = await load_stored_response(deps.authentication.finish, named)
+    recorded = await replay_claim(deps.operations.requests, request.claim)
+    return replace(recorded, is_replay=False) if recorded else rendered

@@ -34,7 +34,7 @@ EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
-#: Transactions that took longer until their outcome are in the index `transaction_settled_late`.
+#: Transactions that took longer until their outcome are in the index `transaction_finished_late`.
 LATE_AFTER = timedelta(hours=1)
 
 

@@ -6,13 +6,13 @@ from tollhouse.kernel import codes
 from tollhouse.payments.authentications import page_url
 from tollhouse.payments.dependencies import PaymentReader
 from tollhouse.payments.model import AttemptState, Payment
-from tollhouse.payments.reading.view import render_answer
+from tollhouse.payments.reading.view import render_response
 from tollhouse.threeds.store import select_newest
 
 
-async def show_payment(reader: PaymentReader, payment: Payment) -> bytes:
+async def render_stored_payment(reader: PaymentReader, payment: Payment) -> bytes:
     """Render the response for a stored payment: the one that its first request got, or would get now."""
-    return render_answer(payment, url=await find_challenge_url(reader, payment))
+    return render_response(payment, url=await find_challenge_url(reader, payment))
 
 
 async def find_challenge_url(reader: PaymentReader, payment: Payment) -> str | None:

@@ -30,18 +30,18 @@ PENDING_TEXT = "PENDING"
 CONSUMER_FIELDS = [name for name in ConsumerBlock.model_fields if name not in {"id", "externalId", "blocked"}]
 
 
-def render_answer(payment: Payment, *, url: str | None = None) -> bytes:
+def render_response(payment: Payment, *, url: str | None = None) -> bytes:
     """Render the response for a payment; with a `url` its action is `redirect`."""
-    return render_json(build_answer(payment, url=url))
+    return render_json(build_response(payment, url=url))
 
 
 def render_event(payment: Payment) -> bytes:
     """Render the callback about a finished payment: a `PaymentEvent`, which is the response plus a timestamp."""
-    timestamp = render(build_timestamp(payment.settled_at or payment.created_at))
-    return (payment.rendered or render_answer(payment))[:-1] + b',"timestamp":' + timestamp + b"}"
+    timestamp = render(build_timestamp(payment.finished_at or payment.created_at))
+    return (payment.rendered or render_response(payment))[:-1] + b',"timestamp":' + timestamp + b"}"
 
 
-def build_answer(payment: Payment, *, url: str | None = None) -> dict[str, Any]:
+def build_response(payment: Payment, *, url: str | None = None) -> dict[str, Any]:
     """Build the response, the fields of a `PaymentAnswer`. Its metadata are exactly the stored text."""
     subscriptions = build_subscription_blocks(payment)
     return leave_out_none(
@@ -77,7 +77,7 @@ def build_payment_block(payment: Payment, url: str | None) -> dict[str, Any]:
         descriptor=payment.descriptor,
         apiPaymentSource=payment.source.kind,
         source=build_source_block(payment),
-        timestamp=build_moment(payment.settled_at or payment.created_at),
+        timestamp=build_moment(payment.finished_at or payment.created_at),
         vat=build_vat_block(payment),
     )
 
@@ -174,6 +174,6 @@ def _summarize_new_subscription(payment: Payment, subscribing: Subscribing) -> S
         site_id=subscribing.item.site_id,
         consumer_id=payment.consumer_id,
         sku_name=subscribing.item.sku_name,
-        renewal_at=find_first_renewal(subscribing.prices, payment.settled_at or payment.created_at),
+        renewal_at=find_first_renewal(subscribing.prices, payment.finished_at or payment.created_at),
         cancel_at=None,
     )

@@ -25,7 +25,7 @@ MAX_CODES = 3
 
 #: The time that the browser waits for the 3DS Server to acknowledge the result. Then it returns, and the retries
 #: continue.
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 
 
 class ChallengeService:
@@ -135,7 +135,7 @@ class ChallengeService:
 
     async def _report_if_decided(self, authentication: SimulatedAuthentication) -> SimulatedAuthentication:
         if not authentication.is_open:
-            await self._reporter.report(authentication, patience_seconds=PATIENCE_SECONDS)
+            await self._reporter.report(authentication, timeout_seconds=TIMEOUT_SECONDS)
         return authentication
 
     async def _decide_decoupled(self, acs_trans_id: UUID) -> None:

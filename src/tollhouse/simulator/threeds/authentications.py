@@ -21,7 +21,7 @@ async def insert_authentication(
     connection: PlainConnection, request: ReceivedAreq, assessment: Assessment, *, life_seconds: float
 ) -> SimulatedAuthentication:
     """Store the decision about an AReq, or return the decision about its first arrival."""
-    settled = assessment.status not in rules.OPEN_ENDED
+    is_final = assessment.status not in rules.OPEN_ENDED
     row = await queries.insert_authentication(
         connection,
         acs_trans_id=uuid4(),
@@ -38,7 +38,7 @@ async def insert_authentication(
         notification_url=request.notification_url,
         threeds_server_url=request.threeds_server_url,
         first_status=assessment.status,
-        final_status=assessment.status if settled else None,
+        final_status=assessment.status if is_final else None,
         status_reason=assessment.reason,
         eci=assessment.eci,
         cavv=new_cavv() if assessment.status in rules.PROVING else None,

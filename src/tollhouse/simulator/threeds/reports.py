@@ -54,10 +54,10 @@ class Reporter:
         """
         return self._tasks.start(authentication.acs_trans_id, lambda: self._report(authentication))
 
-    async def report(self, authentication: SimulatedAuthentication, *, patience_seconds: float) -> None:
+    async def report(self, authentication: SimulatedAuthentication, *, timeout_seconds: float) -> None:
         """Report a result and wait this long for the acknowledgment. The retries continue after that."""
         if authentication.reported_at is None:
-            await asyncio.wait([self.start(authentication)], timeout=patience_seconds)
+            await asyncio.wait([self.start(authentication)], timeout=timeout_seconds)
 
     async def close(self) -> None:
         """Stop reporting. Results without acknowledgment stay in the database."""

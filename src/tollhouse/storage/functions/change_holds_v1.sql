@@ -1,7 +1,7 @@
 -- A change to the hold of an authorization: 'opened' by its approval; 'closed' by a capture, a void or its last failed
--- release; 'not_captured' if the issuer declined the scheduled capture. `settled_at` is the merchant's time.
+-- release; 'not_captured' if the issuer declined the scheduled capture. `finished_at` is the merchant's time.
 create type hold_change_v1 as (
-    place integer, merchant_id bigint, transaction_id bigint, payment_id bigint, change text, settled_at timestamptz,
+    place integer, merchant_id bigint, transaction_id bigint, payment_id bigint, change text, finished_at timestamptz,
     capture_after interval, valid_for interval
 );
 
@@ -10,8 +10,8 @@ create function change_holds_v1(changes hold_change_v1[]) returns void
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 begin
     insert into authorization_hold (merchant_id, transaction_id, payment_id, capture_at, expires_at, due_at)
-    select merchant_id, transaction_id, payment_id, settled_at + capture_after, settled_at + valid_for,
-        settled_at + coalesce(capture_after, valid_for)
+    select merchant_id, transaction_id, payment_id, finished_at + capture_after, finished_at + valid_for,
+        finished_at + coalesce(capture_after, valid_for)
     from unnest(changes)
     where change = 'opened'
     order by merchant_id, transaction_id

@@ -149,9 +149,9 @@ begin
     set status = g.status,
         code = g.code,
         network_transaction_id = g.network_transaction_id,
-        settled_at = g.settled_at,
+        finished_at = g.finished_at,
         is_only = t.is_only and g.status <> 'fail',
-        is_late = g.settled_at - t.created_at > interval '1 hour'
+        is_late = g.finished_at - t.created_at > interval '1 hour'
     from unnest(outcomes) as g
     where g.status <> 'pending' and t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id
         and t.status = 'pending';

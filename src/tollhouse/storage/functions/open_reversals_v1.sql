@@ -5,7 +5,7 @@ create type attempt_outcome_v1 as (
     place integer, record_id uuid, merchant_id bigint, transaction_id bigint, payment_id bigint, number smallint,
     is_first boolean, expected attempt_state, state attempt_state, resolve_seconds double precision, response_code text,
     advice_code text, approval_code text, status transaction_status, code text, network_transaction_id text,
-    settled_at timestamptz, answered_at timestamptz, answer bytea, acquirer text, reference text,
+    finished_at timestamptz, answered_at timestamptz, answer bytea, acquirer text, reference text,
     reversal reversal_reason, erase_code_of uuid
 );
 

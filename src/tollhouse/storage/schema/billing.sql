@@ -133,7 +133,7 @@ create table renewal (
     -- When the period was due, and when it was attempted.
     due_at timestamptz not null,
     tried_at timestamptz not null,
-    settled_at timestamptz,
+    finished_at timestamptz,
     primary key (merchant_id, transaction_id),
     -- Makes each attempt unique.
     constraint renewal_try_unique unique (merchant_id, subscription_id, period, try)
@@ -144,9 +144,9 @@ create unique index renewal_once on renewal (merchant_id, subscription_id, perio
 -- Finds open renewals.
 create index renewal_open on renewal (merchant_id) where state = 'open';
 -- Finds recent declines of a card, for the limits of the schemes.
-create index renewal_declined on renewal (merchant_id, fingerprint, settled_at) where is_decline;
+create index renewal_declined on renewal (merchant_id, fingerprint, finished_at) where is_decline;
 -- Finds declines for good of a card.
-create index renewal_refused on renewal (merchant_id, fingerprint, settled_at) where refuses_card;
+create index renewal_refused on renewal (merchant_id, fingerprint, finished_at) where refuses_card;
 
 -- Renewals begun in each hour, against their forecast: a fault that charges too much is stopped within the hour. Real time; merchants
 -- whose clock was advanced are not counted.
@@ -170,16 +170,16 @@ select s.merchant_id, s.subscription_id, s.payment_id, s.site_id, s.consumer_id,
     m.state = 'active' as is_merchant_active,
     coalesce(site.extras ->> 'rebillRetryPolicy', '') as policy,
     tried.is_charging, tried.first_tried_at, tried.declined_tries,
-    last.settled_at as last_failed_at, last.code as last_code, last.advice_code as last_advice_code, last.brand as last_brand,
+    last.finished_at as last_failed_at, last.code as last_code, last.advice_code as last_advice_code, last.brand as last_brand,
     array(
-        select r.settled_at from renewal r
+        select r.finished_at from renewal r
         where r.merchant_id = s.merchant_id and r.fingerprint = card.fingerprint and r.is_decline
-            and r.settled_at > now() + m.clock_offset - interval '30 days'
-        order by r.settled_at desc
+            and r.finished_at > now() + m.clock_offset - interval '30 days'
+        order by r.finished_at desc
         limit 50
     ) as declines,
     (
-        select max(r.settled_at) from renewal r
+        select max(r.finished_at) from renewal r
         where r.merchant_id = s.merchant_id and r.fingerprint = card.fingerprint and r.refuses_card
     ) as refused_at
 from subscription s
@@ -195,7 +195,7 @@ cross join lateral (
     where r.merchant_id = s.merchant_id and r.subscription_id = s.subscription_id and r.period = s.next_period
 ) tried
 left join lateral (
-    select r.settled_at, r.code, r.advice_code, r.brand, r.account_id
+    select r.finished_at, r.code, r.advice_code, r.brand, r.account_id
     from renewal r
     where r.merchant_id = s.merchant_id and r.subscription_id = s.subscription_id and r.period = s.next_period
         and r.state = 'failed'

@@ -54,7 +54,7 @@ create table transaction (
     payment_id bigint not null,
     amount_minor bigint not null check (amount_minor >= 0),
     created_at timestamptz not null,
-    settled_at timestamptz constraint transaction_final_has_time check ((settled_at is null) = (status = 'pending')),
+    finished_at timestamptz constraint transaction_final_has_time check ((finished_at is null) = (status = 'pending')),
     mode transaction_mode not null,
     status transaction_status not null default 'pending',
     initiator initiator not null,
@@ -98,7 +98,7 @@ create unique index transaction_page_charge on transaction (merchant_id, payment
 create index transaction_later on transaction (merchant_id, created_at, transaction_id)
     where mode not in ('sale', 'auth') or page_try > 1;
 -- Finds transactions that finished long after they began, for lists filtered by the finish time.
-create index transaction_settled_late on transaction (merchant_id, created_at, transaction_id)
+create index transaction_finished_late on transaction (merchant_id, created_at, transaction_id)
     where is_late;
 
 create type attempt_state as enum (

@@ -13,7 +13,7 @@ from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import DatabaseUnavailable, Invalid, RequestIdReused, RequestInProgress
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.dependencies import PaymentTimeouts
-from tollhouse.payments.idempotency import recall_claim
+from tollhouse.payments.idempotency import replay_claim
 
 OTHER_DIGEST = b"o" * 32
 
@@ -119,7 +119,7 @@ async def test_a_released_request_id_is_free(shop: Shop) -> None:
     await shop.value("update token set expires_at = now()")
     with pytest.raises(Invalid):
         await charge(shop.parts.charging, intent)
-    assert await recall_claim(shop.parts.requests, claim("r1")) is None
+    assert await replay_claim(shop.parts.requests, claim("r1")) is None
     assert (await shop.pay(claim=claim("r1", digest=OTHER_DIGEST))).outcome == ("success", "0")
 
 

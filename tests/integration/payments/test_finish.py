@@ -73,8 +73,8 @@ async def test_an_outcome_is_written_whole_or_not_at_all(shop: Shop) -> None:
     payment = await shop.begin(claim=claim("r1"))
     flush = shop.parts.finish_queue._flush  # noqa: SLF001 - the consequences of app, and one more
     consequences = (*flush.args[1], NoRecipient())  # type: ignore[attr-defined]
-    moves = Coalescer("move", partial(finish_payments, shop.parts.clock, consequences), shop.parts.database)
-    parts = replace(shop.parts, finish_queue=moves)
+    finishes = Coalescer("finish", partial(finish_payments, shop.parts.clock, consequences), shop.parts.database)
+    parts = replace(shop.parts, finish_queue=finishes)
     with pytest.raises(Exception, match="recipient"):
         await finish_attempt(parts.finish, payment, lifecycle.apply(payment, approve("x"), parts.clock.now()))
     assert (await shop.stored(payment.transaction_id)).attempt.state is AttemptState.IN_FLIGHT

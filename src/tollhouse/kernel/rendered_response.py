@@ -7,7 +7,7 @@ from msgspec import Struct
 CREATED = 201
 
 
-class Reply(Struct, frozen=True):
+class RenderedResponse(Struct, frozen=True):
     """A response to the client: its status and exact bytes. `is_replay` marks a stored response."""
 
     status: int
