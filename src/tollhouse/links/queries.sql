@@ -15,7 +15,7 @@ select l.merchant_id, l.payment_id, l.request_id, l.terms, l.created_at, l.expir
     now() + m.clock_offset as merchant_time, s.name as site_name, s.redirect_url as site_redirect_url, s.extras as looks, t.transaction_id
 from payment_link l
 join merchant m using (merchant_id)
-left join site s on s.merchant_id = l.merchant_id and s.site_id = (l.terms -> 'items' -> 0 ->> 'site_id')::bigint
+left join site s on s.merchant_id = l.merchant_id and s.site_id = (l.terms -> 'items' -> 0 ->> 'siteId')::bigint
 left join lateral (
     select transaction_id from transaction t
     where t.merchant_id = l.merchant_id and t.payment_id = l.payment_id and t.page_try is not null
