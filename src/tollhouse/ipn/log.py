@@ -31,6 +31,12 @@ ATTEMPT_TEXTS: Mapping[AttemptError, str] = {
 }
 
 
+def describe_attempt(attempt: AttemptEntry) -> str:
+    """Describe the result of a delivery attempt: the status and the error."""
+    parts = [str(attempt.status)] if attempt.status else []
+    return ": ".join(parts + ([ATTEMPT_TEXTS[attempt.error]] if attempt.error else []))
+
+
 async def select_payment_deliveries(
     connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:

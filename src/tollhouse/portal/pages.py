@@ -7,9 +7,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tollhouse.http.responses import Response, answer_html
+from tollhouse.ipn.log import describe_attempt
 from tollhouse.portal.words import (
     choose_status_class,
-    describe_attempt,
     describe_delivery,
     describe_price,
     format_short_time,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tollhouse.catalog.model import Offset, Price
-from tollhouse.ipn.log import ATTEMPT_TEXTS
-from tollhouse.ipn.model import AttemptEntry, DeliveryEntry
+from tollhouse.ipn.model import DeliveryEntry
 
 UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
 STATUS_CLASSES = dict.fromkeys(("success", "confirmed", "approved", "passed", "delivered"), "good") | dict.fromkeys(
@@ -59,9 +58,3 @@ def describe_delivery(delivery: DeliveryEntry) -> str:
     if delivery.state == "waiting" and delivery.attempts:
         return f"next attempt {format_time(delivery.due_at)}"
     return DELIVERY_STATES[delivery.state]
-
-
-def describe_attempt(attempt: AttemptEntry) -> str:
-    """Describe the result of a delivery attempt: the status and the error."""
-    parts = [str(attempt.status)] if attempt.status else []
-    return ": ".join(parts + ([ATTEMPT_TEXTS[attempt.error]] if attempt.error else []))

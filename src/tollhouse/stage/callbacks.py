@@ -10,83 +10,53 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tollhouse.ipn.delivery.attempt import build_headers
-from tollhouse.ipn.log import ATTEMPT_TEXTS
-from tollhouse.ipn.model import AttemptEntry, Delivery, DeliveryEntry
+from tollhouse.ipn.model import Delivery, DeliveryEntry
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.stage.mailbox import Arrival
-from tollhouse.wire.pretty import set_out
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptView:
-    """A delivery attempt: its merchant time, address and result."""
-
-    number: int
-    at: datetime
-    duration_ms: int
-    address: str
-    result: str
-    is_acknowledged: bool
-    excerpt: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackView:
-    """A callback. `version` changes with any other field. Times are merchant times, except `made_at`."""
+    """A callback: its delivery, its arrivals at the inbox's own URL, and its headers with their description."""
 
-    event_id: int
-    anchor: str
-    version: str
-    made_at: datetime
-    shown_at: datetime
-    sequence: int
-    kind: str
-    status: str
-    amount: str
-    order_id: str
-    transaction_id: str
-    url: str
-    host: str
-    state: str
-    next_at: datetime | None
-    attempts: tuple[AttemptView, ...]
-    arrivals: tuple[Arrival, ...]
+    entry: DeliveryEntry
+    arrivals: Sequence[Arrival]
     headers_origin: str
     headers: tuple[tuple[str, str], ...]
-    body: str
     form: str = "callback"
 
     @property
     def at(self) -> datetime:
-        """The creation time, as of all entries of the inbox."""
-        return self.made_at
+        """The creation time, as of all entries of the inbox. It is real time; all other times are the merchant's."""
+        return self.entry.created_at
+
+    @property
+    def anchor(self) -> str:
+        """The name of the callback on the page."""
+        return f"evt_{self.entry.event_id}-{self.entry.number}"
+
+    @property
+    def version(self) -> str:
+        """A text that changes with anything that is shown."""
+        return f"{self.entry.state}-{len(self.entry.attempts)}-{len(self.arrivals)}"
+
+    @property
+    def amount(self) -> str:
+        """The amount of a payment; empty for events without a payment, and in the legacy form."""
+        payment = json.loads(self.entry.body, parse_float=Decimal).get("payment") if self.entry.form == "json" else None
+        if payment is None:
+            return ""
+        return Money.parse(Decimal(payment["amount"]), Currency.of(payment["currency"])).to_text()
+
+    @property
+    def host(self) -> str:
+        """The host to which it is sent."""
+        return urlsplit(self.entry.url).netloc
 
 
 def build_callback(entry: DeliveryEntry, *, secrets: Sequence[str], arrivals: Sequence[Arrival]) -> CallbackView:
     """Build a callback from its delivery and from its arrivals at the inbox's own URL."""
-    headers_origin, headers = _choose_headers(entry, secrets, arrivals)
-    return CallbackView(
-        event_id=entry.event_id,
-        anchor=f"evt_{entry.event_id}-{entry.number}",
-        version=f"{entry.state}-{len(entry.attempts)}-{len(arrivals)}",
-        made_at=entry.created_at,
-        shown_at=entry.at,
-        sequence=entry.sequence,
-        kind=entry.kind,
-        status=entry.status or "",
-        amount=_read_amount(entry.body) if entry.form == "json" else "",
-        order_id=str(entry.payment_id or ""),
-        transaction_id=str(entry.transaction_id or ""),
-        url=entry.url,
-        host=urlsplit(entry.url).netloc,
-        state=entry.state,
-        next_at=entry.due_at if entry.state == "waiting" and entry.attempts else None,
-        attempts=tuple(_build_attempt(attempt) for attempt in entry.attempts),
-        arrivals=tuple(arrivals),
-        headers_origin=headers_origin,
-        headers=headers,
-        body=set_out(entry.body),
-    )
+    return CallbackView(entry, arrivals, *_choose_headers(entry, secrets, arrivals))
 
 
 def _choose_headers(
@@ -120,27 +90,4 @@ def _as_delivery(entry: DeliveryEntry) -> Delivery:
         request_id=entry.request_id,
         attempts=0,
         age=timedelta(),
-    )
-
-
-def _read_amount(body: bytes) -> str:
-    """Read the amount of a payment from one of our bodies; return an empty text for events without a payment."""
-    payment = json.loads(body, parse_float=Decimal).get("payment")
-    if payment is None:
-        return ""
-    return Money.parse(Decimal(payment["amount"]), Currency.of(payment["currency"])).to_text()
-
-
-def _build_attempt(attempt: AttemptEntry) -> AttemptView:
-    text = f"{attempt.status}" if attempt.status else ""
-    if attempt.error:
-        text = f"{text}: {ATTEMPT_TEXTS[attempt.error]}" if text else ATTEMPT_TEXTS[attempt.error]
-    return AttemptView(
-        number=attempt.number,
-        at=attempt.at,
-        duration_ms=attempt.duration_ms,
-        address=attempt.address or "",
-        result=text,
-        is_acknowledged=attempt.error is None,
-        excerpt=attempt.excerpt,
     )

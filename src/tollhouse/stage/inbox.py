@@ -27,7 +27,7 @@ from tollhouse.notices.store import select_notice, select_recent_notices
 from tollhouse.phones.sender import RecordedMessage
 from tollhouse.stage.callbacks import CallbackView, build_callback
 from tollhouse.stage.demo import MERCHANT_ID, SITE_ID
-from tollhouse.stage.mail import EmailView, MessageView, build_email_view, build_message_view
+from tollhouse.stage.mail import EmailView, MessageView
 from tollhouse.stage.mailbox import Mailbox, verify_arrival
 from tollhouse.stage.pages import EMAIL_HEADERS, PAGE_HEADERS, render, show
 from tollhouse.storage.database import Database
@@ -135,7 +135,7 @@ async def _render_list(inbox: Inbox, before: int | None) -> str:
         entries=_merge_by_time(callbacks[:PAGE_SIZE], notices),
         has_mail_server=inbox.has_mail_server,
         rejected=inbox.mailbox.rejected()[:MAX_REJECTED] if before is None else [],
-        older=callbacks[PAGE_SIZE - 1].event_id if len(callbacks) > PAGE_SIZE else None,
+        older=callbacks[PAGE_SIZE - 1].entry.event_id if len(callbacks) > PAGE_SIZE else None,
         is_first_page=before is None,
         base_url=inbox.base_url,
         site_id=SITE_ID,
@@ -178,7 +178,7 @@ async def _read_notices(inbox: Inbox) -> list[EmailView | MessageView]:
     async with inbox.database.acquire() as connection:
         notices = await select_recent_notices(connection, merchant_id=MERCHANT_ID, most=MAX_NOTICES)
     messages = inbox.messages_of(MERCHANT_ID)[:MAX_NOTICES]
-    return [*map(build_email_view, notices), *map(build_message_view, messages)]
+    return [*(EmailView(notice, render_email(notice)) for notice in notices), *map(MessageView, messages)]
 
 
 def _merge_by_time(

@@ -8,7 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tollhouse.http.responses import Response, answer_html
-from tollhouse.wire.pretty import html_of_json
+from tollhouse.ipn.log import describe_attempt
+from tollhouse.wire.pretty import html_of_json, set_out
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
@@ -52,5 +53,4 @@ def format_time(time: datetime) -> str:
 
 
 # The filter escapes its input, so templates mark its result as safe.
-_environment.filters["json"] = html_of_json
-_environment.filters["time"] = format_time
+_environment.filters.update(json=lambda body: html_of_json(set_out(body)), time=format_time, attempt=describe_attempt)
