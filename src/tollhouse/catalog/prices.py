@@ -6,6 +6,7 @@ import calendar
 import re
 from collections.abc import Sequence
 from datetime import MAXYEAR, datetime, timedelta
+from functools import lru_cache
 from itertools import takewhile
 
 from tollhouse.catalog.model import Offset, Price, SkuKind
@@ -22,6 +23,7 @@ class OffsetError(ValueError):
     """An offset does not have the form `30d`, `2w`, `1m` or `1y`."""
 
 
+@lru_cache(maxsize=1_024)
 def parse_offset(text: str) -> Offset:
     """Parse an offset. Raises OffsetError with a text suitable for an API response."""
     form = OFFSET_FORM.fullmatch(text)

@@ -28,7 +28,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 def configure_logs(*, form: Literal["json", "console"] | None, level: str) -> None:
     """Configure the log of this process. By default it is readable on a terminal and JSON elsewhere."""
     form = form or ("console" if sys.stderr.isatty() else "json")
-    shared: list[Any] = [structlog.processors.add_log_level, _count_error, _render_error]
+    shared: list[Any] = [structlog.processors.add_log_level, _note_error]
     if form == "json":
         processors = [_add_time, *shared, _render]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
@@ -58,15 +58,13 @@ def _add_local_time(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-def _count_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Count errors, so that metrics and log agree."""
+def _note_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Count an error, so that metrics and log agree, and render it with its frames.
+
+    Values are left out: a library's message may quote a request.
+    """
     if event.get("level") in {"error", "critical"}:
         count_error(str(event.get("event")))
-    return event
-
-
-def _render_error(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Render an error with its frames, without values: a library's message may quote a request."""
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]

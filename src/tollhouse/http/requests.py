@@ -68,6 +68,7 @@ class Request:
         "purpose",
         "query_string",
         "request_id",
+        "request_id_fault",
         "route_path",
         "sent_request_id",
     )
@@ -84,9 +85,10 @@ class Request:
         self.peer: str = client[0] if client else ""
         #: The `X-Request-ID` as sent, valid or not.
         self.sent_request_id: str | None = sent
-        is_sound = sent is not None and find_request_id_fault(sent) is None
+        #: Why it is not valid.
+        self.request_id_fault = None if sent is None else find_request_id_fault(sent)
         #: The client's request ID if it is valid, or else a generated one.
-        self.request_id: str = sent if is_sound else new_request_id()
+        self.request_id: str = sent if sent is not None and self.request_id_fault is None else new_request_id()
         self.route_path = UNKNOWN_ROUTE
         self.purpose = Purpose.SELLS
         self._query: dict[str, list[str]] | None = None

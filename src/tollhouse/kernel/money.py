@@ -16,6 +16,7 @@ from msgspec import Struct
 
 #: The largest accepted amount, in minor units: twelve digits, as in ISO 8583 field 4.
 MAX_AMOUNT_MINOR = 999_999_999_999
+MAX_AMOUNT_DIGITS = len(str(MAX_AMOUNT_MINOR))
 
 #: Retired codes that public clients and shops still send, with their former exponents in ISO 4217.
 RETIRED_EXPONENTS = {"BYR": 0} | dict.fromkeys(
@@ -91,7 +92,7 @@ class Money(Struct, frozen=True):
         """
         if not amount.is_finite() or amount < 0:
             raise AmountError("must be 0 or more")
-        if amount.adjusted() + currency.exponent > len(str(MAX_AMOUNT_MINOR)):
+        if amount.adjusted() + currency.exponent > MAX_AMOUNT_DIGITS:
             raise AmountError("is too large")
         minor = _find_minor(amount, currency.exponent)
         if minor is None:

@@ -39,9 +39,7 @@ def render_json(content: Any) -> bytes:
 
 def render_date(moment: datetime) -> str:
     """Render a moment in UTC as `YYYY-MM-DD hh:mm:ss`."""
-    return moment.replace(tzinfo=None).isoformat(
-        " ", "seconds"
-    )  # strftime does not pad the years of the first millennium
+    return str(moment)[:19]  # strftime does not pad the years of the first millennium
 
 
 def render_instant(moment: datetime) -> str:

@@ -68,12 +68,12 @@ async def read_card_request(
     merchant = await gate.access(request)
     body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
     faults = {**find_cross_faults(body), **find_request_id_faults(request), **card_faults}
-    faults |= find_misplaced_card_numbers(request, parse_number(body), shown_parts(body))
     read: Model | None = None
     try:
         read = validate(model, body, context)
     except ValidationError as error:
         faults = describe_faults(error) | faults
+    faults |= find_misplaced_card_numbers(request, find_number(read, body), shown_parts(body))
     claim = build_claim(request, merchant, body, operation=operation, digest=digest)
     return CardRequest(merchant, request.request_id, claim, body, read, faults)
 
@@ -111,10 +111,11 @@ def reject_misplaced_card_numbers(request: Request, intent: Intent, asked: CardR
         raise Invalid(strays)
 
 
-def parse_number(body: dict[str, Any]) -> CardNumber | None:
-    """Return the card number of a body, if it is valid."""
+def find_number(model: BaseModel | None, body: dict[str, Any]) -> CardNumber | None:
+    """Return the card number of a body, if it is valid: that of the model, if there is one."""
+    number: CardNumber | None = vars(vars(model)["paymentSource"]).get("number") if model else None
     source = body.get("paymentSource")
-    return read_card_number(source.get("number")) if isinstance(source, dict) else None
+    return number or (read_card_number(source.get("number")) if isinstance(source, dict) else None)
 
 
 def shown_parts(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request, find_request_id_fault
+from tollhouse.http.requests import Request
 from tollhouse.kernel.addresses import Network, is_within, normalize_address
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
 from tollhouse.merchants.access import MerchantAuthenticator, MerchantDisabled
@@ -72,6 +72,5 @@ def read_key(request: Request) -> str | None:
 
 def find_request_id_faults(request: Request) -> dict[str, list[str]]:
     """Return the faults of the X-Request-ID, if one was sent."""
-    sent = request.sent_request_id
-    fault = None if sent is None else find_request_id_fault(sent)
+    fault = request.request_id_fault
     return {"X-Request-ID": [fault]} if fault else {}
