@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from tollhouse.api.fields.price import AnyCurrency, PriceFields, check_schedule, read_amount
+from tollhouse.api.fields.price import AnyCurrency, Schedule, read_amount
 from tollhouse.api.fields.values import TypedText
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
@@ -17,7 +17,6 @@ from tollhouse.api.reading.ids import read_name
 from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.api.site import ExternalId
 from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
-from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.catalog.skus import change_sku, create_sku
 from tollhouse.catalog.store import select_sku_entry
 from tollhouse.http.purposes import Purpose
@@ -65,9 +64,8 @@ class SkuChangeRequest(Body):
     siteId: str | None = Field(None, min_length=1, max_length=36, description="The selling site.")
     title: TypedText | None = Field(None, description="The title.")
     type: SkuKind | None = Field(None, description="A subscription has later charges.")
-    price: Annotated[list[PriceFields], Complaining] = Field(
+    price: Annotated[Schedule, Complaining] = Field(
         default_factory=list,
-        max_length=MAX_PRICES,
         description="Its charges; of a one-time product one that does not repeat.",
     )
     currency: Annotated[AnyCurrency | None, Complaining] = Field(None, description="ISO 4217, with `amount`.")
@@ -100,12 +98,6 @@ class SkuChangeRequest(Body):
         if text is not None and parse_id(text) is None:
             raise ValueError("is unknown")
         return text
-
-    @field_validator("price", mode="after")
-    @classmethod
-    def _check_price(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        check_schedule([price.price for price in prices])
-        return prices
 
     @field_validator("amount", mode="before")
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -22,7 +21,7 @@ from pydantic_core import core_schema
 from tollhouse.api.fields.values import TypedText
 from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.catalog.model import Price
-from tollhouse.catalog.prices import find_schedule_faults, parse_offset
+from tollhouse.catalog.prices import MAX_PRICES, find_schedule_faults, parse_offset
 from tollhouse.catalog.taxes import TaxError, TaxTerms
 from tollhouse.kernel.money import Currency, Money
 
@@ -62,19 +61,6 @@ def read_currency(code: Any) -> str:
 AnyCurrency = Annotated[
     str, BeforeValidator(read_currency), Field(json_schema_extra={"pattern": "^[A-Z]{3}$", "examples": ["USD"]})
 ]
-
-
-def check_schedule(prices: Sequence[Price]) -> None:
-    """Check the prices of a field as a whole. Raises ValidationError, which names each faulty one by its index."""
-    faults = find_schedule_faults(prices)
-    if faults:
-        raise ValidationError.from_exception_data(
-            "price",
-            [
-                {"type": "value_error", "loc": (index,), "input": None, "ctx": {"error": ValueError(text)}}
-                for index, text in faults.items()
-            ],
-        )
 
 
 MAX_REPEATS = 1_000
@@ -187,3 +173,18 @@ class PriceFields(Body):
 
 def _parse(amount: Decimal | None, currency: Currency) -> Money | None:
     return None if amount is None else Money.parse(amount, currency)
+
+
+def _check_schedule(prices: list[PriceFields]) -> list[PriceFields]:
+    """Check the prices of a field as a whole. Raises ValidationError, which names each faulty one by its index."""
+    faults = find_schedule_faults([price.price for price in prices])
+    if faults:
+        errors: list[Any] = [
+            {"type": "value_error", "loc": (index,), "input": None, "ctx": {"error": ValueError(text)}}
+            for index, text in faults.items()
+        ]
+        raise ValidationError.from_exception_data("price", errors)
+    return prices
+
+
+Schedule = Annotated[list[PriceFields], Field(max_length=MAX_PRICES), AfterValidator(_check_schedule)]

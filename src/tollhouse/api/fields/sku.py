@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from tollhouse.api.fields.price import PriceFields, check_schedule
+from tollhouse.api.fields.price import Schedule
 from tollhouse.api.fields.values import ReturnUrl, TypedText, Url, read_empty_list, text
 from tollhouse.api.reading.body import Body, Canonical
-from tollhouse.catalog.prices import MAX_PRICES
 
 #: Maximum number of items in a bundle.
 MAX_SKUS = 20
@@ -44,9 +43,8 @@ class SkuFields(Body):
         None, description="The name of a SKU. Required, or `siteId`.", examples=["PREMIUM_MONTHLY"]
     )
     title: TypedText | None = Field(None, description="The title of the item.")
-    price: list[PriceFields] = Field(
+    price: Schedule = Field(
         default_factory=list,
-        max_length=MAX_PRICES,
         description="Required with `siteId`; with `name`, replaces its prices. Later prices start a subscription.",
     )
     url: UrlFields = Field(default_factory=UrlFields)
@@ -62,12 +60,6 @@ class SkuFields(Body):
         kept = {"domainName": self.domainName, "xsell": self.xsell}
         action = self.action.model_dump(exclude_none=True) if self.action else {}
         return {name: value for name, value in (kept | {"action": action}).items() if value}
-
-    @field_validator("price", mode="after")
-    @classmethod
-    def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        check_schedule([price.price for price in prices])
-        return prices
 
 
 def _choose_form(value: Any) -> str:

@@ -8,11 +8,11 @@ import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, ValidationInfo, field_validator
+from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, field_validator
 
 from tollhouse.acquirers.model import Proof
 from tollhouse.api.fields.card import CardFields, Code, read_code
-from tollhouse.api.fields.values import read_empty_list, text
+from tollhouse.api.fields.values import EmulateCode, read_empty_list, text
 from tollhouse.api.reading.body import Body, Canonical
 from tollhouse.kernel.card import Cvv
 from tollhouse.payments.model import ExternalAuthentication
@@ -102,9 +102,6 @@ def find_mpi_faults(sent: Any, path: str) -> dict[str, list[str]]:
     return {f"{path}.{name}": ["is required with this authStatus"] for name in needed if not sent.get(name)}
 
 
-EMULATE_CODE_FORM = re.compile(r"[0-9A-Za-z]{4,6}")
-
-
 class SourceFields(Body):
     """The fields of every source."""
 
@@ -113,7 +110,7 @@ class SourceFields(Body):
         validation_alias=AliasChoices("3ds", "threeDS"),
         description="Request 3-D Secure; `threeDS` is accepted too.",
     )
-    emulateCode: str | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
+    emulateCode: EmulateCode | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
     initiator: Literal["customer", "merchant"] = Field(
         "customer", description="The initiator of this payment; `merchant` requires a card with an earlier payment."
     )
@@ -123,15 +120,6 @@ class SourceFields(Body):
     mpiParameters: MpiParameters | None = Field(
         None, description="The result of your own 3-D Secure server; the gateway then requests no authentication."
     )
-
-    @field_validator("emulateCode")
-    @classmethod
-    def _check_emulate_code(cls, code: str | None, info: ValidationInfo) -> str | None:
-        if code is not None and (info.context or {}).get("is_live"):
-            raise ValueError("is for stage only")
-        if code is not None and not EMULATE_CODE_FORM.fullmatch(code):
-            raise ValueError("must have 4 to 6 letters or digits")
-        return code
 
 
 class CardSource(CardFields, SourceFields):

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import core_schema
 
 from tollhouse.api.reading.body import Canonical
@@ -38,6 +38,7 @@ ZERO_DAY = re.compile(r"0000-00-00([ T]00:00(:00(\.0+)?)?Z?)?")
 MAX_DAY_CHARACTERS = 64
 MAX_METADATA_LENGTH = 16 * 1024
 MAX_SCALAR_LENGTH = 64
+EMULATE_CODE_FORM = re.compile(r"[0-9A-Za-z]{4,6}")
 #: Maximum length of the code of a country or a currency.
 CODE_FORM = "^[A-Z]{3}$"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -113,6 +114,14 @@ def choose_policy(context: Mapping[str, Any] | None) -> AddressPolicy:
     return policy
 
 
+def _check_emulate_code(code: str, info: ValidationInfo) -> str:
+    if (info.context or {}).get("is_live"):
+        raise ValueError("is for stage only")
+    if not EMULATE_CODE_FORM.fullmatch(code):
+        raise ValueError("must have 4 to 6 letters or digits")
+    return code
+
+
 def _read_scalar(value: Any) -> str | int | Decimal:
     """Read a number or a switch as sent; it may be a text."""
     if not isinstance(value, str | int | Decimal) or not 0 < len(str(value)) <= MAX_SCALAR_LENGTH:
@@ -186,3 +195,5 @@ Moment = Annotated[
     BeforeValidator(read_moment),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-12-31T23:59:59+01:00"]}),
 ]
+
+EmulateCode = Annotated[str, AfterValidator(_check_emulate_code)]

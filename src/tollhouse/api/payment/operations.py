@@ -6,10 +6,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from tollhouse.api.fields.price import AnyCurrency, read_decimal
-from tollhouse.api.fields.source import EMULATE_CODE_FORM
+from tollhouse.api.fields.values import EmulateCode
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
@@ -34,16 +34,7 @@ FAULT_PATHS = {Subject.TRANSACTION: "transactionId", Subject.AMOUNT: "amount", S
 class OperationFields(Body):
     """The fields of every operation."""
 
-    emulateCode: str | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
-
-    @field_validator("emulateCode")
-    @classmethod
-    def _check_emulate_code(cls, code: str | None, info: ValidationInfo) -> str | None:
-        if code is not None and (info.context or {}).get("is_live"):
-            raise ValueError("is for stage only")
-        if code is not None and not EMULATE_CODE_FORM.fullmatch(code):
-            raise ValueError("must have 4 to 6 letters or digits")
-        return code
+    emulateCode: EmulateCode | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
 
 
 class ReasonFields(Body):

@@ -13,8 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 from tollhouse.api.fields.consumer import EMAIL_OPTIONS_TEXT, AnyEmailOptions, PageConsumerFields
 from tollhouse.api.fields.price import read_amount
 from tollhouse.api.fields.sku import AnySku, SkuFields
-from tollhouse.api.fields.source import EMULATE_CODE_FORM
-from tollhouse.api.fields.values import Country, Metadata, Url, text
+from tollhouse.api.fields.values import Country, EmulateCode, Metadata, Url, text
 from tollhouse.api.reading.body import Body
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.links.create import DEFAULT_TTL, parse_ttl
@@ -105,7 +104,7 @@ class PagePaymentFields(Body):
     secure: bool = Field(False, description="Request 3-D Secure for any card.")
     test: bool = Field(False, description="Stage only.")
     terminalMode: bool = Field(False, description="Accepted and ignored.")
-    emulateCode: str | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
+    emulateCode: EmulateCode | None = Field(None, description="Stage only: finish with this code; `0000` approves.")
     mid: text(36, 2) | None = Field(  # type: ignore[valid-type]
         None, description="The acquirer account to charge."
     )
@@ -134,15 +133,6 @@ class PagePaymentFields(Body):
         if test and (info.context or {}).get("is_live"):
             raise ValueError("is for stage only")
         return test
-
-    @field_validator("emulateCode")
-    @classmethod
-    def _check_emulate_code(cls, code: str | None, info: ValidationInfo) -> str | None:
-        if code is not None and (info.context or {}).get("is_live"):
-            raise ValueError("is for stage only")
-        if code is not None and not EMULATE_CODE_FORM.fullmatch(code):
-            raise ValueError("must have 4 to 6 letters or digits")
-        return code
 
 
 class PaymentPageRequest(Body):

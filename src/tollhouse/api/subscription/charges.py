@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tollhouse.api.fields.price import PriceFields, check_schedule
+from tollhouse.api.fields.price import PriceFields, Schedule
 from tollhouse.api.fields.values import Moment, text
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body
@@ -18,7 +18,6 @@ from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.schedule import Charge
 from tollhouse.billing.upcoming import MAX_CHARGES, Upcoming, list_upcoming, preview
 from tollhouse.catalog.model import Price
-from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -51,10 +50,9 @@ class PreviewRequest(Body):
     sku: Annotated[PreviewSku | None, BeforeValidator(lambda content: content or None)] = Field(
         None, description="A product. Required, or `price`."
     )
-    price: list[PriceFields] = Field(
+    price: Schedule = Field(
         default_factory=list,
         validate_default=True,
-        max_length=MAX_PRICES,
         description="The prices, as of a SKU. Required, or `sku`.",
     )
     at: Moment | None = Field(None, description="The time of the sign-up; by default now.")
@@ -63,7 +61,6 @@ class PreviewRequest(Body):
     @field_validator("price", mode="after")
     @classmethod
     def _check_price(cls, prices: list[PriceFields], info: ValidationInfo) -> list[PriceFields]:
-        check_schedule([price.price for price in prices])
         if "sku" in info.data:  # otherwise it is invalid and has an error of its own
             has_sku = info.data["sku"] is not None
             if has_sku and prices:

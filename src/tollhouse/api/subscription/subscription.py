@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from tollhouse.api.fields.price import PriceFields, check_schedule
+from tollhouse.api.fields.price import Schedule
 from tollhouse.api.fields.values import Moment
 from tollhouse.api.payment.operations import MAX_REASON_LENGTH
 from tollhouse.api.reading.access import RequestAuthenticator
@@ -19,7 +19,6 @@ from tollhouse.billing.changes.reprice import reprice
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import Subscription
 from tollhouse.billing.outcomes import summarize_subscription
-from tollhouse.catalog.prices import MAX_PRICES
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
@@ -33,17 +32,10 @@ from tollhouse.wire.render import render
 class SubscriptionChangeRequest(Body):
     """Changes of a subscription; without prices nothing changes."""
 
-    price: list[PriceFields] = Field(
+    price: Schedule = Field(
         default_factory=list,
-        max_length=MAX_PRICES,
         description="The prices from the next charge on, which keeps its date whatever the first offset is.",
     )
-
-    @field_validator("price", mode="after")
-    @classmethod
-    def _check_schedule(cls, prices: list[PriceFields]) -> list[PriceFields]:
-        check_schedule([price.price for price in prices])
-        return prices
 
 
 class SubscriptionCancelRequest(Body):
