@@ -15,7 +15,7 @@ insert into request_claim (merchant_id, operation, request_id, digest, payment_i
 values (:merchant_id, 'payment', 'bench-' || :id::bigint, :digest::bytea, :id)
 on conflict do nothing;
 commit;
-select payment_id, digest, status, coalesce(answer, recorded_response_v1(merchant_id, payment_id, transaction_id))
+select payment_id, digest, status, coalesce(answer, final_response_v1(merchant_id, payment_id, transaction_id))
 from request_claim
 where merchant_id = :merchant_id and operation = 'payment' and request_id = 'bench-' || :id::bigint;
 

@@ -295,7 +295,7 @@ async def test_digests_hold_no_card(shop: WebShop) -> None:
     await shop.pay(headers=HEADERS)
     claim = (
         await shop.fetch(
-            "select digest, recorded_response_v1(merchant_id, payment_id, transaction_id) as answer from request_claim"
+            "select digest, final_response_v1(merchant_id, payment_id, transaction_id) as answer from request_claim"
         )
     )[0]
     assert len(claim["digest"]) == 32

@@ -74,7 +74,7 @@ select json_build_object(
     'transactionId', transaction_id, 'status', coalesce(status, case when recorded is not null then 201 end),
     'answer', convert_from(coalesce(answer, recorded), 'UTF8')
 )
-from request_claim, recorded_response_v1(merchant_id, payment_id, transaction_id) as recorded
+from request_claim, final_response_v1(merchant_id, payment_id, transaction_id) as recorded
 order by created_at, operation, request_id;
 
 -- name: cards

@@ -75,7 +75,7 @@ async def _find_response(deps: RequestDependencies, claimed: StoredClaim) -> byt
     if claimed.payment_id is None:
         raise InternalError("A request for a payment leads to none.")
     async with deps.reader.database.acquire() as connection:
-        recorded: bytes | None = await queries.select_recorded_response(
+        recorded: bytes | None = await queries.select_final_response(
             connection,
             merchant_id=claimed.merchant_id,
             payment_id=claimed.payment_id,

@@ -1,8 +1,8 @@
 -- Tables of: billing, composition, consumers, idempotency, merchants, vault.
 
--- name: select_recorded_response$
+-- name: select_final_response$
 -- Return the response to the request that led to a finished transaction, or nothing.
-select recorded_response_v1(:merchant_id, :payment_id, :transaction_id);
+select final_response_v1(:merchant_id, :payment_id, :transaction_id);
 
 -- name: begin_payments
 -- Begin payments in one round trip, and return the outcome of each, in their order.
@@ -75,7 +75,7 @@ where approved_at is not null;
 
 -- name: record_response$
 -- Record the response to a client whose transaction was open, and return the response that repeats get.
-select record_response_v1(:merchant_id, :payment_id, :transaction_id, :is_first, :answer);
+select record_pending_response_v1(:merchant_id, :payment_id, :transaction_id, :is_first, :answer);
 
 -- name: select_payments
 -- Return payments by the IDs of some of their transactions, each with its newest attempt. A chargeback has none.

@@ -129,9 +129,7 @@ async def test_concurrent_payments_finish_in_batches(shop: Shop) -> None:
     assert await shop.value("select count(*) from consumer where last_account_id is not null") == 5
     assert await shop.value("select count(*) from account") == 5
     assert (
-        await shop.value(
-            "select count(recorded_response_v1(merchant_id, payment_id, transaction_id)) from request_claim"
-        )
+        await shop.value("select count(final_response_v1(merchant_id, payment_id, transaction_id)) from request_claim")
         == 40
     )
 

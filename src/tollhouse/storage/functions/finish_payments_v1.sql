@@ -156,7 +156,7 @@ begin
     where g.status <> 'pending' and t.merchant_id = g.merchant_id and t.transaction_id = g.transaction_id
         and t.status = 'pending';
 
-    -- The response to a final outcome is the beginning of its event (recorded_response_v1). The first recorded response stays.
+    -- The response to a final outcome is the beginning of its event (final_response_v1). The first recorded response stays.
     if has_answers then
         perform record_responses_v1(
             array(

@@ -1,6 +1,6 @@
 -- composition: Return the response to the request that led to a finished transaction, or null. It is the beginning of the body of the event.
 -- Without a transaction it is that of the first transaction of the payment; of the attempts on a payment page, the last.
-create function recorded_response_v1(merchant_id bigint, payment_id bigint, transaction_id bigint) returns bytea
+create function final_response_v1(merchant_id bigint, payment_id bigint, transaction_id bigint) returns bytea
 language sql stable as $$
     select substring(e.body for e.answer_length) || '}'::bytea
     from event e

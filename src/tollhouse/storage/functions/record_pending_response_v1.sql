@@ -1,6 +1,6 @@
 -- composition: Record the response that a client got while its transaction was open, for the requests that lead to it and have none yet. Return
 -- the response that a repeat gets: if the transaction has been finished, that of its outcome.
-create function record_response_v1(
+create function record_pending_response_v1(
     merchant_id bigint, payment_id bigint, transaction_id bigint, is_first boolean, answer bytea
 )
 returns bytea language plpgsql as $$
@@ -10,7 +10,7 @@ declare
 begin
     -- Finish waits for this, or has been committed when it is over.
     perform from transaction t where t.merchant_id = $1 and t.transaction_id = $3 for no key update;
-    recorded := recorded_response_v1($1, $2, $3);
+    recorded := final_response_v1($1, $2, $3);
     if recorded is not null then
         return recorded;
     end if;
