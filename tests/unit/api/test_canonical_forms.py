@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tollhouse.api.payment.payment_request import PaymentRequest
-from tollhouse.api.payment.requested_payment import request_payment
+from tollhouse.api.payment.payment_request import PaymentRequest, request_payment
 from tollhouse.api.reading.body import describe_faults, validate
 from tollhouse.kernel.urls import STAGE
 from tollhouse.payments.charge.requested_payment import RequestedPayment

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tollhouse.api.payment.requested_payment import name_faults
+from tollhouse.api.payment.payment_request import name_faults
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.reading.body import describe_faults, read_object, validate
 from tollhouse.api.reading.requests import build_claim

@@ -12,8 +12,7 @@ from tollhouse.api.payment.card_request import (
     reject_misplaced_card_numbers,
     replay_or_reject,
 )
-from tollhouse.api.payment.payment_request import PaymentRequest, find_cross_faults
-from tollhouse.api.payment.requested_payment import read_references, request_payment
+from tollhouse.api.payment.payment_request import PaymentRequest, find_cross_faults, read_references, request_payment
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.http.purposes import Purpose

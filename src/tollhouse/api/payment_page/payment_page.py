@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from tollhouse.api.payment.payment_request import find_cross_faults
-from tollhouse.api.payment.requested_payment import (
+from tollhouse.api.payment.payment_request import (
     build_consumer,
     build_items,
+    find_cross_faults,
     first_url,
     name_faults,
     read_references,

@@ -17,7 +17,7 @@ from tollhouse.api.payment.card_request import (
     reject_misplaced_card_numbers,
     replay_or_reject,
 )
-from tollhouse.api.payment.requested_payment import build_consumer, build_source, read_consumer, read_source
+from tollhouse.api.payment.payment_request import build_consumer, build_source, read_consumer, read_source
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import read_id
