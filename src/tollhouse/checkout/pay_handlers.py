@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -43,17 +42,12 @@ from tollhouse.kernel.limits import RateLimit
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.find import find_link, find_stored_cards
-from tollhouse.links.model import LinkState
+from tollhouse.links.model import Link, LinkState
 from tollhouse.links.pay import ConsumerBrowser, create_form, is_form_of, pay_link
+from tollhouse.payments.dependencies import PaymentReader
 from tollhouse.payments.pages import PATH, build_return_url, build_untried_return_url
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled
 from tollhouse.threeds.model import BrowserData
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tollhouse.links.model import Link
-    from tollhouse.payments.dependencies import PaymentReader
 
 #: Forms accepted per minute, for one link and from one address.
 MAX_FORMS_PER_LINK = 20

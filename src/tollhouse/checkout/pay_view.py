@@ -1,4 +1,8 @@
-"""The summary on the payment page: items, amounts, and later charges."""
+"""The summary on the payment page: items, amounts, later charges, and the reason of a decline.
+
+The reason says less than the merchant's text, which is English. Lost, stolen and suspected cards have no text of their
+own.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from dataclasses import dataclass
 
 from tollhouse.catalog.model import Price
 from tollhouse.catalog.prices import sum_due_at_once
-from tollhouse.checkout.reasons import choose_reason
 from tollhouse.checkout.words import Words
+from tollhouse.kernel import codes
 from tollhouse.kernel.money import Money
 from tollhouse.links.fees import choose_fees, compute_total, sum_due_now
 from tollhouse.links.model import Fee, Link
@@ -17,6 +21,43 @@ from tollhouse.payments.model import Item, Payment
 
 #: Kinds of fees that have texts of their own.
 KNOWN_FEES = frozenset({"processing", "platform"})
+#: Keys of texts by payment code. The consumer cannot act on other codes.
+REASONS = {
+    codes.BLACKLISTED: "refused",
+    codes.VELOCITY: "often",
+    codes.AUTHENTICATION_FAILED: "unconfirmed",
+    codes.AUTHENTICATION_ABANDONED: "abandoned",
+    codes.AUTHENTICATION_REQUIRED: "confirm",
+    codes.ACCOUNT_DISABLED: "inactive",
+    codes.NO_ROUTE: "refused",
+    codes.ACQUIRER_UNREACHABLE: "busy",
+    codes.REVERSED: "busy",
+    "5003": "refused",
+    "5006": "busy",
+    "5012": "not_permitted",
+    "5014": "number",
+    "5015": "number",
+    "5028": "busy",
+    "5046": "closed",
+    "5051": "funds",
+    "5054": "expired",
+    "5057": "not_permitted",
+    "5058": "not_permitted",
+    "5061": "limit",
+    "5062": "not_permitted",
+    "5065": "often",
+    "5078": "inactive",
+    "5082": "code",
+    "5091": "busy",
+    "5092": "busy",
+    "5093": "not_permitted",
+    "5096": "busy",
+    codes.SOFT_DECLINE: "confirm",
+    "5202": "code",
+    "5210": "stopped",
+    "5211": "stopped",
+    "5213": "stopped",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +153,8 @@ def describe_failure(last: Payment | None, words: Words, *, is_canceled: bool = 
         return None
     heading = "declined" if last.code.startswith("5") else "failed"
     return DeclineNotice(words.say(heading), words.say(choose_reason(last.code, is_canceled=is_canceled)))
+
+
+def choose_reason(code: str, *, is_canceled: bool) -> str:
+    """Return the key of the text that gives the reason of a failed payment."""
+    return f"reason_{'canceled' if is_canceled else REASONS.get(code, 'other')}"

@@ -25,7 +25,7 @@ from tollhouse.composition.processes import run_serve
 from tollhouse.composition.settings import Settings
 from tollhouse.composition.supervisor import Inherited
 from tollhouse.ipn.message.samples import KINDS
-from tollhouse.ipn.restored import skip_after_restore
+from tollhouse.ipn.number import skip_after_restore
 from tollhouse.kernel.money import Currency
 from tollhouse.ledger.verify import MAX_VIOLATIONS, LedgerReport
 from tollhouse.stage.demo import Demo

@@ -8,21 +8,18 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 import uvicorn
 
+from tollhouse.composition.settings import Settings
 from tollhouse.http.application import WebApplication
+from tollhouse.http.asgi import Application
+from tollhouse.http.routes import Route
 from tollhouse.http.serving.connections import choose_max_connections
-from tollhouse.http.serving.ports import bind
+from tollhouse.http.serving.ports import OpenPort, bind
 from tollhouse.http.serving.server import ServerLimits, build_protocol
-
-if TYPE_CHECKING:
-    from tollhouse.composition.settings import Settings
-    from tollhouse.http.asgi import Application
-    from tollhouse.http.routes import Route
-    from tollhouse.http.serving.ports import OpenPort
 
 #: Time for open requests and then work in progress to end, after the sockets are closed.
 GRACE_TIMEOUT_SECONDS = 3

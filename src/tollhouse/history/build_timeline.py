@@ -1,4 +1,4 @@
-"""Build the entries of a timeline from rows.
+"""The records of a timeline, and the entries that its rows become.
 
 All times are the merchant's. If that time is ahead of real time, facts that other parties log too (acquirer requests,
 delivery attempts) also show their real time.
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from enum import IntEnum
+from typing import Any, Literal
 
-from tollhouse.history.model import EntryKind, HistoryEntry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel import codes
 from tollhouse.kernel.ids import format_event_id
@@ -74,6 +74,43 @@ class TransactionRows:
     authentications: Sequence[Row]
     ledger: Sequence[Row]
     deliveries: Sequence[DeliveryEntry]
+
+
+class EntryKind(IntEnum):
+    """The subject of an entry, in the order for entries of the same moment."""
+
+    REQUEST = 1
+    RULE = 2
+    ROUTE = 3
+    THREE_DS = 4
+    ACQUIRER = 5
+    STATE = 6
+    LEDGER = 7
+    CALLBACK = 8
+
+    @property
+    def word(self) -> KindWord:
+        """The name of the kind in the API."""
+        return WORDS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One event of a timeline: a sentence with its facts."""
+
+    at: datetime
+    kind: EntryKind
+    text: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The events of one transaction, in order."""
+
+    payment_id: int
+    transaction_id: int
+    entries: tuple[HistoryEntry, ...]
 
 
 def build_timeline(rows: TransactionRows) -> tuple[HistoryEntry, ...]:
@@ -301,3 +338,17 @@ def _tell_callbacks(deliveries: Sequence[DeliveryEntry]) -> Iterator[HistoryEntr
             yield HistoryEntry(
                 attempt.at, EntryKind.CALLBACK, text, {**facts, **how, **_real_time(attempt.at, attempt.started_at)}
             )
+
+
+KindWord = Literal["request", "rule", "route", "3ds", "acquirer", "state", "ledger", "callback"]
+
+WORDS: Mapping[EntryKind, KindWord] = {
+    EntryKind.REQUEST: "request",
+    EntryKind.RULE: "rule",
+    EntryKind.ROUTE: "route",
+    EntryKind.THREE_DS: "3ds",
+    EntryKind.ACQUIRER: "acquirer",
+    EntryKind.STATE: "state",
+    EntryKind.LEDGER: "ledger",
+    EntryKind.CALLBACK: "callback",
+}

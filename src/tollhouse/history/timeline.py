@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tollhouse.history.build_timeline import TransactionRows, build_timeline
-from tollhouse.history.model import Timeline
+from tollhouse.history.build_timeline import Timeline, TransactionRows, build_timeline
 from tollhouse.ipn.log import select_payment_deliveries
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries

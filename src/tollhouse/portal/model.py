@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from tollhouse.catalog.model import Price
-from tollhouse.history.model import HistoryEntry
+from tollhouse.history.build_timeline import HistoryEntry
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.kernel.codes import Code
 from tollhouse.kernel.money import Money

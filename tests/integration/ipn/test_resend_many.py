@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, select_event_ids
 
-from tollhouse.ipn.delivery.repair import START, release_orphans
+from tollhouse.ipn.delivery.workers import START, release_orphans
 from tollhouse.ipn.number import number_batch
 from tollhouse.ipn.resend_many import MAX_EVENTS_RESENT, ResendFilter, Resent, resend_events
 from tollhouse.storage.database import Database

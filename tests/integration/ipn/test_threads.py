@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.support.callbacks import fetch, insert_events, insert_merchants, prove_hosts, select_event_ids, wait_until
 
 from tollhouse.ipn.delivery.deliver import DeliveryRules, claim_runs, record_outcomes
-from tollhouse.ipn.delivery.repair import START, OrphanSweep, release_orphans
+from tollhouse.ipn.delivery.workers import START, OrphanSweep, release_orphans
 from tollhouse.ipn.model import Delivery, DeliveryAttempt, Outcome
 from tollhouse.ipn.number import number_batch
 from tollhouse.storage.database import Database, PlainConnection

@@ -8,8 +8,7 @@ import itertools
 import pytest
 from tests.support.callbacks import fetch, insert_events, insert_merchants, select_event_ids
 
-from tollhouse.ipn.number import number_batch
-from tollhouse.ipn.restored import skip_after_restore
+from tollhouse.ipn.number import number_batch, skip_after_restore
 from tollhouse.storage.database import Database
 from tollhouse.storage.ids import ID_STEP, reserve_ids, update_installation
 

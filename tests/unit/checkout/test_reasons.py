@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tollhouse.checkout.reasons import REASONS, choose_reason
+from tollhouse.checkout.pay_view import REASONS, choose_reason
 from tollhouse.checkout.words import languages, words_of
 from tollhouse.kernel.codes import list_codes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
-from tollhouse.history.model import HistoryEntry
+from tollhouse.history.build_timeline import HistoryEntry
 from tollhouse.history.timeline import select_timeline
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response

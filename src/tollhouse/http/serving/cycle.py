@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
 
 #: No header may have one; a head has two at the end of each of its lines.
 CONTROLS = bytes([*range(9), *range(10, 32), 127])
