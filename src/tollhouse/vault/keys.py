@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +60,12 @@ class KeyProvider(Protocol):
         ...
 
 
+@lru_cache(maxsize=16)
+def _cipher(key: bytes) -> AESGCM:
+    """Set the cipher of a key-encryption key up: that costs more than to wrap a key with it."""
+    return AESGCM(key)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class FileKeyProvider:
     """Keys from a file, kept in memory. For stage."""
@@ -92,13 +99,12 @@ class FileKeyProvider:
     def wrap(self, key: bytes, *, bound_to: bytes) -> bytes:
         """Encrypt a key under the current version, bound to the associated data."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + AESGCM(self.versions[self.current_version]).encrypt(nonce, key, bound_to)
+        return nonce + _cipher(self.versions[self.current_version]).encrypt(nonce, key, bound_to)
 
     def unwrap(self, wrapped: bytes, *, version: int, bound_to: bytes) -> bytes:
         """Decrypt a key. Raises SealBroken if the key, the version or the associated data do not match."""
         try:
-            key = AESGCM(self.versions[version])
-            return key.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
+            return _cipher(self.versions[version]).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
         except (KeyError, InvalidTag, ValueError) as error:
             raise SealBroken from error
 
