@@ -9,7 +9,7 @@ from tollhouse.kernel.codes import CodeRow, get_edition, list_rows
 from tollhouse.wire.render import render
 from tollhouse.wire.tables import CodeAnswer, CodeListAnswer
 
-CACHE_SECONDS = 3_600
+CACHE_TIMEOUT_SECONDS = 3_600
 ANY_BRAND = "any"
 
 
@@ -18,7 +18,7 @@ class CodeCalls(Calls):
 
     def __init__(self) -> None:
         self._content = render(build_codes())
-        self._headers = {"ETag": build_tag(self._content), "Cache-Control": f"public, max-age={CACHE_SECONDS}"}
+        self._headers = {"ETag": build_tag(self._content), "Cache-Control": f"public, max-age={CACHE_TIMEOUT_SECONDS}"}
 
     @call(
         "GET /codes",

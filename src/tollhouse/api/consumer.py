@@ -27,7 +27,7 @@ from tollhouse.wire.resources import ConsumerAnswer
 
 MISSING = "Consumer not found."
 
-#: What a profile may say that an answer shows.
+#: Fields of a profile that a response shows.
 SHOWN = frozenset(ConsumerAnswer.model_fields) - {"id", "externalId", "groupId", "blocked", "createdAt", "updatedAt"}
 
 GroupId = Annotated[

@@ -23,8 +23,8 @@ from tollhouse.storage.database import Database
 from tollhouse.wire.answers import FeedAnswer, FeedMeta
 from tollhouse.wire.render import render
 
-DEFAULT_LIMIT = 50
-MOST = 100
+DEFAULT_TRANSACTIONS = 50
+MAX_TRANSACTIONS = 100
 
 _UNIX = re.compile(r"[0-9]{1,10}")
 #: An unencoded plus sign has become a space.
@@ -78,7 +78,7 @@ class FeedQuery(Body):
     cursor: str | None = Field(
         None, pattern=f"^{cursor_pattern(1)}$", description="`meta.cursor` of the previous page."
     )
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MOST, description="The maximum number of entries.")
+    limit: int = Field(DEFAULT_TRANSACTIONS, ge=1, le=MAX_TRANSACTIONS, description="The maximum number of entries.")
 
     @field_validator("until")
     @classmethod

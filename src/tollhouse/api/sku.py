@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tollhouse.storage.database import Database
 
 MISSING = "SKU not found."
-#: Where each subject of a fault is in a request.
+#: The field of each subject of a fault.
 FAULT_PATHS = {Subject.SITE: "siteId", Subject.SKU: "name", Subject.PRICES: "price"}
 
 

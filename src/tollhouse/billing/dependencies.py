@@ -13,7 +13,7 @@ from tollhouse.storage.database import Database, PlainConnection
 
 
 class RecordEvents(Protocol):
-    """Records events of subscriptions in the database transaction that causes them, for a package above this one."""
+    """A function that records events of subscriptions in the transaction that causes them, from a package above."""
 
     async def __call__(self, connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> None:
         """Record the events of a batch. The caller has locked the subscriptions."""
@@ -21,7 +21,7 @@ class RecordEvents(Protocol):
 
 
 class DescribeEvents(Protocol):
-    """Builds the events of subscriptions that an outcome causes, for a package above this one."""
+    """A function that builds the events of subscriptions that an outcome causes, from a package above this one."""
 
     async def __call__(
         self, connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]

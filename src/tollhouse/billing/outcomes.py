@@ -142,7 +142,7 @@ class RecordExpiry:
 
 
 class ForecastSubscription:
-    """Computes the changes to subscriptions before an outcome is written."""
+    """A computation of the changes to subscriptions before an outcome is written."""
 
     def __init__(self, database: Database, describe: DescribeEvents) -> None:
         self._database = database

@@ -65,7 +65,7 @@ class Plan:
     """A list of prices and its start: `base_months` whole months after `base_at`, which is in UTC.
 
     `first_period` is the number of its first charge. A list that `starts_at_base` has that charge on the base itself,
-    whatever its offset: a changed list begins this way, on the day of the next charge. Its leading prices without a
+    with any offset: a changed list begins this way, on the day of the next charge. Its leading prices without a
     delay are then that charge; without the flag they belong to the sign-up and are no period.
 
     Raises ScheduleError unless there are 1 to `MAX_PRICES` prices that fit together (`find_schedule_faults`).

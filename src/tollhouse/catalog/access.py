@@ -9,7 +9,7 @@ from tollhouse.catalog.store import queries
 from tollhouse.kernel.remember import TimedCache
 from tollhouse.storage.database import Database
 
-REMEMBER_SECONDS = 5.0
+CACHE_TIMEOUT_SECONDS = 5.0
 
 
 class Catalog:
@@ -17,8 +17,8 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sites = TimedCache(self._read_site, seconds=REMEMBER_SECONDS)
-        self._skus = TimedCache(self._read_sku, seconds=REMEMBER_SECONDS)
+        self._sites = TimedCache(self._read_site, seconds=CACHE_TIMEOUT_SECONDS)
+        self._skus = TimedCache(self._read_sku, seconds=CACHE_TIMEOUT_SECONDS)
 
     async def site(self, merchant_id: int, site_id: int) -> Site | None:
         """Return a merchant's site, or None."""

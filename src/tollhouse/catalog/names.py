@@ -29,7 +29,7 @@ def build_name(stem: str, count: int) -> str:
 
 
 def is_public_suffix(host: str) -> bool:
-    """Return whether anybody may register names below a host, as below `co.uk` or `github.io`.
+    """Return whether the public may register names below a host, as below `co.uk` or `github.io`.
 
     Such a host is not a site.
 

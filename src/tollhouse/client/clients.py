@@ -34,7 +34,7 @@ class Client(Methods, Waiting):
         self._http = httpx.Client(timeout=timeout_seconds, follow_redirects=False)
 
     def send(self, call: Call[Answer]) -> Answer:
-        """Send a call, again under the same request ID if necessary, and return its response.
+        """Send a call, again under the same idempotency key if necessary, and return its response.
 
         Raises ApiError if the gateway rejected it, and NotAnswered if the outcome is unknown.
         """
@@ -81,7 +81,7 @@ class AsyncClient(Methods, Awaited):
         self._http = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False)
 
     async def send(self, call: Call[Answer]) -> Answer:
-        """Send a call, again under the same request ID if necessary, and return its response.
+        """Send a call, again under the same idempotency key if necessary, and return its response.
 
         Raises ApiError if the gateway rejected it, and NotAnswered if the outcome is unknown.
         """

@@ -147,7 +147,7 @@ class Exchange(Generic[Answer]):
         self._end: Answer | ClientError | None = None
 
     def take(self, outcome: AttemptOutcome) -> float | None:
-        """Record the outcome of an attempt, and return the pause before the next one, or None if there is none."""
+        """Record the outcome of an attempt, and return the pause before the next one, or None after the last."""
         self._attempt += 1
         self._end = self._read(outcome)
         if not isinstance(self._end, NotAnswered):
@@ -164,7 +164,7 @@ class Exchange(Generic[Answer]):
         return self._end  # type: ignore[return-value]  # None is the answer of a Call[None]
 
     def _read(self, outcome: AttemptOutcome) -> Answer | ClientError | None:
-        """Return the response, or the error with the reason why there is none."""
+        """Return the response, or the error with the reason for its absence."""
         status = outcome.status
         if status is None:
             error = self._doubt(f"No answer came: {outcome.cause!r}.", None)

@@ -71,7 +71,7 @@ def _read_with(secret: str, body: bytes, headers: Mapping[str, str], now: float)
 
 
 def _subject_of(ipn: Ipn) -> tuple[str, str]:
-    """Return the subject of the plain signature: the transaction, or the subscription if there is none."""
+    """Return the subject of the plain signature: the transaction, or without one the subscription."""
     if ipn.payment is not None:
         return ipn.payment.transaction_id, ipn.payment.status
     if ipn.subscription is not None:

@@ -260,7 +260,7 @@ def _database_url(settings: Settings) -> str:
 async def _find_database(settings: Settings) -> AsyncIterator[str]:
     """Find the database: the configured one, or the embedded one, which is started if it does not run.
 
-    Raises ConfigurationError if there is none, or if it lacks migrations.
+    Raises ConfigurationError if it is not found or lacks migrations.
     """
     if settings.database_url is not None:
         await require_migrated(settings.database_url, schema="gateway", package="tollhouse.storage")

@@ -136,7 +136,7 @@ def build_clock_tasks(
 
 
 def _next(select: Callable[[PlainConnection, int], Awaitable[datetime | None]]) -> Ask[datetime | None]:
-    """Return the query for the next due time, whatever the given time."""
+    """Return the query for the next due time, independent of the given time."""
 
     async def ask(connection: PlainConnection, merchant_id: int, mark: DueMoment) -> datetime | None:
         del mark

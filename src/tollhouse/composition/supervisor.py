@@ -32,12 +32,12 @@ MAX_PROCESSES = 64
 #: Time until a new process must be ready, including imports and connecting to a remote database.
 START_TIMEOUT_SECONDS = 60.0
 READY_INTERVAL_SECONDS = 0.05
-#: Delay before a dead process is restarted; doubled while it does not live for `STABLE_SECONDS`.
+#: Delay before a dead process is restarted; doubled while it does not live for `STABLE_INTERVAL_SECONDS`.
 MIN_RESTART_SECONDS = 0.2
 MAX_RESTART_SECONDS = 30.0
-STABLE_SECONDS = 60.0
+STABLE_INTERVAL_SECONDS = 60.0
 #: Time after the grace period of a process, before it is killed.
-KILL_AFTER_SECONDS = 10.0
+KILL_TIMEOUT_SECONDS = 10.0
 
 COMMAND = (sys.executable, "-m", "tollhouse", "serve")
 
@@ -142,7 +142,7 @@ class ServerProcess:
             code = await self._wait()
             if shutdown.begun.is_set():
                 return
-            has_been_stable = time.monotonic() - self._started_at > STABLE_SECONDS
+            has_been_stable = time.monotonic() - self._started_at > STABLE_INTERVAL_SECONDS
             pause = MIN_RESTART_SECONDS if has_been_stable else min(2 * pause, MAX_RESTART_SECONDS)
             log.error("server_process.ended", number=self.number, code=code, restart_in_seconds=pause)
             with suppress(TimeoutError):
@@ -267,7 +267,7 @@ async def _stop_all(processes: Sequence[ServerProcess], shutdown: Shutdown) -> N
     shutdown.stop_now()
     for process in processes:
         process.request_stop()
-    await asyncio.gather(*(process.end(within_seconds=KILL_AFTER_SECONDS) for process in processes))
+    await asyncio.gather(*(process.end(within_seconds=KILL_TIMEOUT_SECONDS) for process in processes))
 
 
 @contextmanager

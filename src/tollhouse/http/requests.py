@@ -85,7 +85,7 @@ class Request:
         self.peer: str = client[0] if client else ""
         #: The `X-Request-ID` as sent, valid or not.
         self.sent_request_id: str | None = sent
-        #: Why it is not valid.
+        #: The reason that it is not valid.
         self.request_id_fault = None if sent is None else find_request_id_fault(sent)
         #: The client's request ID if it is valid, or else a generated one.
         self.request_id: str = sent if sent is not None and self.request_id_fault is None else new_request_id()

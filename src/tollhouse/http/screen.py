@@ -105,7 +105,7 @@ def find_card_numbers(content: Any, *, allowed: Collection[str] = (), path: str 
 
 
 def find_number(content: Mapping[str, Any], number: CardNumber) -> dict[str, list[str]]:
-    """Return the fields in which this very number stands, also among more digits. The keys are paths of fields."""
+    """Return the fields that contain this very number, also among more digits. The keys are paths of fields."""
     if not number.may_stand_in(_encode(content)):
         return {}
 

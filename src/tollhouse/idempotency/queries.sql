@@ -5,7 +5,7 @@
 select claim_requests_v1(array[:claim::request_claim_v1]);
 
 -- name: take_over_claim(merchant_id, operation, request_id, digest, lease_seconds)$
--- Take over a claim without a response whose lease has expired. Return nothing if there is none.
+-- Take over a claim without a response whose lease has expired. Returns no row if it has not.
 update request_claim
 set created_at = now()
 where merchant_id = :merchant_id and operation = :operation and request_id = :request_id

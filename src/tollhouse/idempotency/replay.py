@@ -12,7 +12,7 @@ from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.rendered_response import CREATED, RenderedResponse
 from tollhouse.storage.database import Database
 
-#: Finds the response to a request whose claim has none. Returns None while there is none.
+#: Returns the response to a request whose claim has none yet, or None until it exists.
 FindResponse = Callable[[StoredClaim], Awaitable[bytes | None]]
 
 

@@ -38,7 +38,7 @@ async def claim_request(
 
 
 async def take_over_claim(connection: PlainConnection, claim: Claim | None, *, lease_seconds: float) -> bool:
-    """Take over the claim of an equal request that got no response for so many seconds; return False otherwise."""
+    """Claim again the key of an equal request that got no response for so many seconds; return False otherwise."""
     if claim is None:
         return False
     taken = await queries.take_over_claim(

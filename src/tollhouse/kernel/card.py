@@ -95,7 +95,7 @@ class CardNumber(_Secret):
         return any(self._text in reading.translate(ONLY_DIGITS) for reading in read_texts(text))
 
     def may_stand_in(self, json: bytes) -> bool:
-        """Tell whether any text of JSON has to be looked at with `occurs_in`: most bodies have no digits that fit."""
+        """Return whether any text of JSON must be checked with `occurs_in`: most bodies have no digits that fit."""
         is_plain = json.isascii() and b"%" not in json and b"\\" not in json and b"E+" not in json
         return not is_plain or self._text.encode() in json.translate(None, _NO_DIGITS)
 

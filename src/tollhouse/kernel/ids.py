@@ -29,7 +29,7 @@ def write_consumer_id(number: bytes) -> str:
 
 
 def is_consumer_id(text: str) -> bool:
-    """Tell whether a text has the form of a gateway consumer id."""
+    """Return whether a text has the form of a gateway consumer ID."""
     return len(text) == 25 and text[0] == "c" and all(character in _BASE32 for character in text[1:])
 
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 #: Of a wait for a row.
-MIN_PAUSE_SECONDS = 0.002
-MAX_PAUSE_SECONDS = 0.1
+MIN_INTERVAL_SECONDS = 0.002
+MAX_INTERVAL_SECONDS = 0.1
 
 
 def growing_pauses(
-    seconds: float, *, min_seconds: float = MIN_PAUSE_SECONDS, max_seconds: float = MAX_PAUSE_SECONDS
+    seconds: float, *, min_seconds: float = MIN_INTERVAL_SECONDS, max_seconds: float = MAX_INTERVAL_SECONDS
 ) -> Iterator[float]:
     """Yield pauses for so many seconds, and at least one. Each is twice the one before, up to the maximum."""
     give_up_at = time.monotonic() + seconds

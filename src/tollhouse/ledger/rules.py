@@ -5,7 +5,7 @@ auth        the issuer holds the amount for the merchant
 capture     the whole hold ends, and the captured amount is booked as a sale
 void        the hold ends, or without a hold the sale or capture is undone
 credit      the acquirer owes less, out of the amount that the merchant is owed
-chargeback  the same by the issuer's decision, whatever amount is left
+chargeback  the same by the issuer's decision, for any amount left
 dispute_won a chargeback is undone
 """
 

@@ -74,7 +74,7 @@ async def renew_link(connection: PlainConnection, merchant_id: int, payment_id: 
 
 
 async def lock_repayment(connection: PlainConnection, merchant_id: int, transaction_id: int, *, payment_id: int) -> int:
-    """Lock and return the payment that repays a chargeback, which is the given one if there is none yet."""
+    """Lock and return the payment that repays a chargeback, or the given one if none exists yet."""
     locked: int = await queries.lock_repayment(
         connection, merchant_id=merchant_id, transaction_id=transaction_id, payment_id=payment_id
     )

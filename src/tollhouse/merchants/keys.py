@@ -17,7 +17,7 @@ from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database, PlainConnection
 
 #: Lifetime of a cached key, known or not. Revoked and new keys are noticed within this time.
-REMEMBER_SECONDS = 5.0
+CACHE_TIMEOUT_SECONDS = 5.0
 #: Bound of each cache: known and unknown keys.
 MAX_REMEMBERED = 10_000
 #: Keys that may wait for a lookup, and keys in one lookup.
@@ -57,7 +57,7 @@ class ApiKeys:
         return self._remember(digest, await self._first_reads.submit(digest))
 
     def _remember(self, digest: bytes, merchant: Merchant | None) -> Merchant | None:
-        until = time.monotonic() + REMEMBER_SECONDS
+        until = time.monotonic() + CACHE_TIMEOUT_SECONDS
         if merchant is None:
             self._known.pop(digest, None)
             _make_room(self._unknown)

@@ -70,7 +70,7 @@ class PasswordVerifier:
 
         Raises WrongPassword and QueueFull.
 
-        The first check of each queue waits for a slot, so that queues take turns whatever their lengths.
+        The first check of each queue waits for a slot, so that queues of any length take turns.
         """
         if self._waiting[queue] >= MAX_WAITING_IN_QUEUE or self._waiting.total() >= MAX_WAITING:
             raise QueueFull("Too many sign-in requests. Try again in a few seconds.")

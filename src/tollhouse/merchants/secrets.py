@@ -19,7 +19,7 @@ from tollhouse.merchants.store import queries
 from tollhouse.storage.database import Database, PlainConnection
 
 #: A changed secret is used within this time.
-REMEMBER_SECONDS = 5.0
+CACHE_TIMEOUT_SECONDS = 5.0
 
 #: Time in which two secrets are valid. Refused deliveries are retried for longer, so a listener that gets its new
 #: secret by the end of the overlap misses nothing.
@@ -43,7 +43,7 @@ class IpnSecrets:
     def __init__(self, database: Database, unseal: Callable[[int, bytes], str]) -> None:
         self._database = database
         self._unseal = unseal
-        self._known = TimedCache(self._read, seconds=REMEMBER_SECONDS)
+        self._known = TimedCache(self._read, seconds=CACHE_TIMEOUT_SECONDS)
 
     async def of(self, merchant_id: int) -> list[str]:
         """Return the merchant's secrets; if only one may sign, it is the first. Raises NotFound."""

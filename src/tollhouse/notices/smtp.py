@@ -129,7 +129,7 @@ def describe_failure(error: BaseException) -> str:
 
 
 async def _disconnect(client: aiosmtplib.SMTP) -> None:
-    """Say QUIT if the connection is open, and close it."""
+    """Send QUIT if the connection is open, and close it."""
     if client.is_connected:
         with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
             await client.quit()

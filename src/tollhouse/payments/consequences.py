@@ -18,7 +18,7 @@ from tollhouse.vault.accounts import StoredCardRow
 
 
 class StoreCard:
-    """Creates the stored card on the first approval; a later one with the same card updates its expiry."""
+    """A finish hook that creates the stored card on the first approval; a later one updates its expiry."""
 
     kind = FinishRows.CARDS
 
@@ -45,9 +45,10 @@ class StoreCard:
 
 
 class RecordLastCard:
-    """Records the card of the consumer's last successful payment, which the source `consumer` charges.
+    """A finish hook that records the card of the consumer's last successful payment.
 
-    Charges by the merchant change nothing. A verification counts until the consumer has paid.
+    The source `consumer` charges that card. Charges by the merchant change nothing. A verification counts until the
+    consumer has paid.
     """
 
     kind = FinishRows.LAST_ACCOUNTS
@@ -61,7 +62,7 @@ class RecordLastCard:
 
 
 class PostEntries:
-    """Posts the movement of money in the ledger. Declines and verifications move none."""
+    """A finish hook that posts the movement of money in the ledger. Declines and verifications move none."""
 
     kind = FinishRows.ENTRIES
 
@@ -84,7 +85,7 @@ EMAIL_KINDS = {Mode.SALE: EmailKind.RECEIPT, Mode.CAPTURE: EmailKind.RECEIPT, Mo
 
 
 class EmailReceipt:
-    """Emails the requested receipt for a charge, or a notice that money was returned."""
+    """A finish hook that emails the requested receipt for a charge, or a notice that money was returned."""
 
     kind = FinishRows.EMAILS
 

@@ -71,7 +71,7 @@ async def replay_claim(deps: RequestDependencies, claim: Claim | None) -> Render
 
 
 async def _find_response(deps: RequestDependencies, claimed: StoredClaim) -> bytes | None:
-    """Return the response to a request that follows from its payment or operation, or None while there is none."""
+    """Return the response to a request that follows from its payment or operation, or None until it exists."""
     if claimed.payment_id is None:
         raise InternalError("A request for a payment leads to none.")
     async with deps.reader.database.acquire() as connection:

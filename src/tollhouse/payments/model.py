@@ -325,7 +325,7 @@ class BeginHook(Protocol):
 
 
 class SubscriptionForecast(Protocol):
-    """Computes the subscriptions after an outcome, before the outcome is written."""
+    """A computation of the subscriptions after an outcome, before the outcome is written."""
 
     async def __call__(self, payment: Payment) -> Payment:
         """Return the payment with the changes to subscriptions, and with the subscriptions after them."""

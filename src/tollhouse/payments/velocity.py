@@ -37,7 +37,7 @@ def build_marks(payment: Payment) -> Sequence[VelocityMark]:
 
 
 class RecordDecline:
-    """Counts a decline by the issuer against consumer, card and address. A block by our rules is not counted here."""
+    """A finish hook that counts declines by the issuer against consumer, card and address. Blocks do not count."""
 
     kind = FinishRows.DECLINES
 

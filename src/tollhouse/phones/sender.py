@@ -20,7 +20,7 @@ from tollhouse.phones.model import Phone
 from tollhouse.transport.http import HttpTransport
 from tollhouse.transport.model import NoResponse, RequestNotSent
 
-WEBHOOK_SECONDS = 10.0
+WEBHOOK_TIMEOUT_SECONDS = 10.0
 #: Messages that the sender of stage keeps for display.
 MAX_RECORDED_MESSAGES = 200
 
@@ -98,8 +98,8 @@ class WebhookSender:
             await self._transport.post(
                 "",
                 msgspec.json.encode(content),
-                timeout_seconds=WEBHOOK_SECONDS,
-                send_before=boot_seconds() + WEBHOOK_SECONDS,
+                timeout_seconds=WEBHOOK_TIMEOUT_SECONDS,
+                send_before=boot_seconds() + WEBHOOK_TIMEOUT_SECONDS,
             )
         except (RequestNotSent, NoResponse) as error:
             log.warning("phone_message.send_failed", channel=message.channel, error=type(error).__name__)

@@ -76,7 +76,7 @@ async def send_code(
 ) -> RenderedResponse:
     """Send a new code, which replaces the previous one. `render` builds the response from the expiry of the code.
 
-    A repeat with the same request ID sends nothing once the message was sent. Before that it waits, then raises
+    A repeat with the same idempotency key sends nothing once the message was sent. Before that it waits, then raises
     RequestInProgress, or sends another code if the first process died. Raises RequestRejected for an unknown
     channel, RateLimited, and MessageNotSent; after MessageNotSent the request ID is free, and the code is void unless
     it may have arrived.

@@ -22,8 +22,8 @@ VISITOR = "tollhouse_visitor"
 #: Cookie of a browser that has signed in before; it names the account.
 KNOWN = "tollhouse_known"
 PATH = "/portal"
-VISITOR_SECONDS = 3_600
-KNOWN_SECONDS = 180 * 86_400
+VISITOR_TIMEOUT_SECONDS = 3_600
+KNOWN_TIMEOUT_SECONDS = 180 * 86_400
 
 MAX_FIELDS = 16
 MAX_BODY_BYTES = 16 * 1024

@@ -25,11 +25,11 @@ from tollhouse.merchants.people import PortalUser, authenticate_user, sign_out
 from tollhouse.merchants.sign_in import SignInAttempt, SignInRefused, sign_in
 from tollhouse.portal.forms import (
     KNOWN,
-    KNOWN_SECONDS,
+    KNOWN_TIMEOUT_SECONDS,
     PATH,
     SESSION,
     VISITOR,
-    VISITOR_SECONDS,
+    VISITOR_TIMEOUT_SECONDS,
     StaleForm,
     build_form_token,
     check_form_token,
@@ -132,7 +132,7 @@ class Portal:
             return _show_sign_in_error(self, request, form, text, status=status, headers=headers)
         cookies = (
             self.cookie(SESSION, signed_in.session),
-            self.cookie(KNOWN, signed_in.browser, seconds=KNOWN_SECONDS),
+            self.cookie(KNOWN, signed_in.browser, seconds=KNOWN_TIMEOUT_SECONDS),
         )
         return redirect_to(choose_next_page(form.get("next_page", "")), cookies=cookies)
 
@@ -245,7 +245,7 @@ def _show_sign_in(
         "sign_in.html",
         status=status,
         headers=headers,
-        cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_SECONDS),),
+        cookies=(portal.cookie(VISITOR, visitor, seconds=VISITOR_TIMEOUT_SECONDS),),
         form_token=build_form_token(visitor),
         next_page=choose_next_page(next_page),
         email=email[:MAX_FILTER_LENGTH],

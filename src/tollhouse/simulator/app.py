@@ -61,11 +61,11 @@ class HealthCalls:
         ]
 
     async def get_health(self, _: Request) -> Response:
-        """Say that the process lives."""
+        """Return that the process lives."""
         return Response(encode({"status": "ok"}))
 
     async def get_readiness(self, _: Request) -> Response:
-        """Say whether the database answers."""
+        """Return whether the database is available."""
         await self._simulator.check()
         return Response(encode({"status": "ready"}))
 
@@ -150,7 +150,7 @@ class BankPages:
         return _show(request, authentication, form, self._action)
 
     async def answer_challenge(self, request: Request) -> Response:
-        """Take the cardholder's answer."""
+        """Record the cardholder's answer."""
         form = await read_form(request)
         try:
             authentication = await _act(self._simulator, form)
@@ -160,7 +160,7 @@ class BankPages:
         return _show(request, authentication, form, self._action, is_empty=is_empty)
 
     async def explain(self, request: Request) -> Response:
-        """Say that there is no challenge."""
+        """Show that there is no such challenge."""
         return _show_unknown(request)
 
     async def run_method(self, request: Request) -> Response:

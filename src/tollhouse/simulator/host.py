@@ -30,7 +30,7 @@ from tollhouse.transport.model import NoResponse, RequestNotSent
 Answer = Callable[[bytes], Awaitable[bytes | Silence]]
 
 #: A challenge times out if it is not opened, or not answered after it was opened, within this time.
-CHALLENGE_LIFE_SECONDS = 600.0
+CHALLENGE_TIMEOUT_SECONDS = 600.0
 
 CHALLENGES = "/control/challenges/"
 
@@ -53,7 +53,7 @@ class Simulator:
         slow_seconds: float = 30.0,
         late_seconds: float = 20.0,
         decoupled_seconds: float = 5.0,
-        challenge_life_seconds: float = CHALLENGE_LIFE_SECONDS,
+        challenge_life_seconds: float = CHALLENGE_TIMEOUT_SECONDS,
         directory_secret: str | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")

@@ -1,4 +1,4 @@
--- Statements of the simulator: journal, balances, authentications, disputes. Locks are taken in this order.
+-- Statements of the simulator: journal, balances, authentications, disputes. Locks are acquired in this order.
 
 -- name: insert_entries(references, kinds, masked_numbers, card_names, amounts_minor, currencies, response_codes, advice_codes, approval_codes, network_transaction_ids, cavvs, agreements, acceptors, deliveries)
 -- Journal authorizations with new references, sorted by reference, and return their references.
@@ -162,7 +162,7 @@ on conflict (reference) do nothing
 returning reference;
 
 -- name: update_reversed_operation(reference, kind, original_reference, masked_number, card_name, acceptor, amount_minor, currency, response_code, approval_code)$
--- Complete an operation that arrived after its reversal, which stays in effect. Return nothing if there is none.
+-- Complete an operation that arrived after its reversal, which stays in effect. Returns no row without a reversal.
 update journal
 set
     kind = :kind,

@@ -10,7 +10,7 @@ import structlog
 
 from tollhouse.kernel.errors import QueueFull
 
-TASK_LIMIT = 1_000
+MAX_TASKS = 1_000
 
 Outcome = TypeVar("Outcome")
 
@@ -28,7 +28,7 @@ class KeyedTasks(Generic[Outcome]):
         """Start the task of a key, or return the running one. Raises QueueFull."""
         task = self._tasks.get(key)
         if task is None:
-            if len(self._tasks) >= TASK_LIMIT:
+            if len(self._tasks) >= MAX_TASKS:
                 raise QueueFull
             task = self._tasks[key] = asyncio.create_task(work(), name=f"{self._name} {key}")
             task.add_done_callback(lambda done: self._forget(key, done))

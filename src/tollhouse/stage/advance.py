@@ -40,8 +40,8 @@ MAX_FAILING_SECONDS = 30.0
 MAX_ROUNDS = 2
 
 #: Pause between two checks while other processes do the work.
-MIN_PAUSE_SECONDS = 0.002
-MAX_PAUSE_SECONDS = 0.05
+MIN_INTERVAL_SECONDS = 0.002
+MAX_INTERVAL_SECONDS = 0.05
 
 ADVANCE_IN_PROGRESS = "Another call is advancing the clock. Wait until it has ended."
 
@@ -225,7 +225,7 @@ async def _finish(call: _Advance, task: ClockDrivenTask, until: datetime, under_
     A run may take long with work of other merchants. So runs continue in the background, and only checks are waited
     for. Errors of a run are raised here.
     """
-    pause, mark = MIN_PAUSE_SECONDS, await call.mark()
+    pause, mark = MIN_INTERVAL_SECONDS, await call.mark()
     while True:
         began_at = time.monotonic()
         busy = await call.find_busy(await call.mark())
@@ -246,13 +246,13 @@ async def _run_due(
 ) -> float:
     """Start due work, wait briefly for it, and return the next pause if other processes do all of it."""
     under_way |= {call.clockwork.running.start(f"due: {task.name}", task.run) for task in busy}
-    done, _ = await asyncio.wait(under_way, timeout=MAX_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(under_way, timeout=MAX_INTERVAL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     under_way -= done
     call.clockwork.wake()
     if sum(task.result() for task in done):
-        return MIN_PAUSE_SECONDS
+        return MIN_INTERVAL_SECONDS
     await asyncio.sleep(pause)
-    return min(2 * pause, MAX_PAUSE_SECONDS)
+    return min(2 * pause, MAX_INTERVAL_SECONDS)
 
 
 def _mark(reading: MerchantTime, *, is_patient: bool = True) -> DueMoment:

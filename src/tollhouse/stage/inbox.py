@@ -1,7 +1,7 @@
 """The inbox of the demo merchant: a page with its callbacks, and a receiver for those sent to the page's URL.
 
 `/stage/inbox` is the demo site's default `ipnUrl`. The page shows all callbacks from
-the delivery log, whatever their URL, so a newcomer who copies the quickstart sees the callback that its example server
+the delivery log, with any URL, so a newcomer who copies the quickstart sees the callback that its example server
 never received. Receipts and messages to the merchant's customers are shown too.
 """
 

@@ -1,8 +1,8 @@
 """Coalesced writes: many callers, one database transaction.
 
 Items that arrive during a flush go out together in the next one. When no flush is running, an item leaves at once, so
-coalescing costs an idle system nothing. Only a queue whose results nobody waits for may gather items for a moment. A
-caller gets its result after the commit.
+coalescing costs an idle system nothing. Only a queue without waiting callers may gather items for a moment. A caller
+gets its result after the commit.
 
 Failures and their handling:
 
@@ -12,8 +12,8 @@ Failures and their handling:
 - a lost connection, and thus a COMMIT with an unknown outcome: the same batch again with the same IDs, for
   `timeout_seconds`. A flush function must therefore be repeatable: it treats its own earlier writes as done.
 
-An item that waits for a flush longer than `wait_seconds` is rejected at once, wherever it is in the queue; nothing of
-it was written. A queue without this bound keeps its items until they are written.
+An item that waits for a flush longer than `wait_seconds` is rejected at once, at any position in the queue; nothing
+of it was written. A queue without this bound keeps its items until they are written.
 
 A flush function gets a connection whose statements commit one by one, and opens a database transaction if one statement
 is not enough.
@@ -49,10 +49,10 @@ class _Waiting(NamedTuple, Generic[Item, Result]):
     deadline: float
 
 
-BATCH_LIMIT = 128
-QUEUE_LIMIT = 2_000
+MAX_BATCH_ITEMS = 128
+MAX_QUEUED_ITEMS = 2_000
 DEADLOCK_TRIES = 5
-RECONNECT_PAUSE_SECONDS = 0.1
+RECONNECT_INTERVAL_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -72,8 +72,8 @@ class Coalescer(Generic[Item, Result]):
         *,
         timeout_seconds: float = 2.0,
         wait_seconds: float | None = None,
-        queue_limit: int = QUEUE_LIMIT,
-        batch_limit: int = BATCH_LIMIT,
+        queue_limit: int = MAX_QUEUED_ITEMS,
+        batch_limit: int = MAX_BATCH_ITEMS,
         gather_seconds: float = 0.0,
     ) -> None:
         self.name = name
@@ -181,7 +181,7 @@ class Coalescer(Generic[Item, Result]):
                     return
                 if time.monotonic() >= give_up_at:
                     raise
-                await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
+                await asyncio.sleep(RECONNECT_INTERVAL_SECONDS)
 
 
 def _deliver(batch: Batch[Item, Result], results: Sequence[Result]) -> None:

@@ -36,10 +36,10 @@ STATEMENT_TIMEOUT_SECONDS = 10.0
 STATEMENTS_OF_A_CONNECTION = 10_000_000
 
 #: The time after which an unused connection is closed.
-IDLE_SECONDS = 300.0
+IDLE_TIMEOUT_SECONDS = 300.0
 
 #: The pause before another attempt to get a connection from a full server, and the shortest interval of its log line.
-FULL_PAUSE_SECONDS = 0.05
+FULL_INTERVAL_SECONDS = 0.05
 FULL_LOG_INTERVAL_SECONDS = 10.0
 
 #: The driver's exceptions for a lost server or network.
@@ -115,7 +115,7 @@ class Database:
                 timeout=ACQUIRE_TIMEOUT_SECONDS,
                 # The server's own timeout comes first, because it leaves nothing running.
                 command_timeout=max(statement_seconds, 2 * server_timeout_seconds),
-                max_inactive_connection_lifetime=0.0 if keeps_idle else IDLE_SECONDS,
+                max_inactive_connection_lifetime=0.0 if keeps_idle else IDLE_TIMEOUT_SECONDS,
                 max_queries=STATEMENTS_OF_A_CONNECTION,
                 # Prepared statements are kept, with generic plans.
                 statement_cache_size=500,
@@ -170,7 +170,7 @@ class Database:
             raise DatabaseUnavailable from error
 
     async def _borrow(self) -> Any:
-        """Take a connection. If the server has none left, wait for one of ours to be returned."""
+        """Acquire a connection. If the server has none left, wait for one of ours to be returned."""
         give_up_at = time.monotonic() + ACQUIRE_TIMEOUT_SECONDS
         while True:
             try:
@@ -179,7 +179,7 @@ class Database:
                 self._log_full()
                 if time.monotonic() >= give_up_at:
                     raise
-                await asyncio.sleep(FULL_PAUSE_SECONDS)
+                await asyncio.sleep(FULL_INTERVAL_SECONDS)
 
     def _log_full(self) -> None:
         """Log that the server has no connection left, at most once per interval."""

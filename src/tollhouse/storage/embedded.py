@@ -56,15 +56,15 @@ SHORT_PREFIX = "tollhouse-"
 LOG_LIMIT_BYTES = 8 * 2**20
 LOG_TAIL_LINES = 4
 
-INITDB_SECONDS = 60.0
+INITDB_TIMEOUT_SECONDS = 60.0
 #: The longest start is a crash recovery of `max_wal_size` on a slow disk.
-READY_SECONDS = 60.0
+READY_TIMEOUT_SECONDS = 60.0
 #: The time that a server whose owner was killed may take to end, including its checkpoint.
-PREDECESSOR_SECONDS = 15.0
+PREDECESSOR_TIMEOUT_SECONDS = 15.0
 #: A fast shutdown, then an immediate one (which loses nothing, because the next start recovers), then SIGKILL.
 STOP_STEPS = ((signal.SIGINT, 2.0), (signal.SIGQUIT, 0.5), (signal.SIGKILL, 1.0))
-PAUSE_SECONDS = 0.01
-WATCH_PAUSE_SECONDS = 0.2
+POLL_INTERVAL_SECONDS = 0.01
+WATCH_INTERVAL_SECONDS = 0.2
 
 __all__ = ["EmbeddedFailed", "EmbeddedInUse", "EmbeddedMissing", "EmbeddedPostgres", "find_binaries"]
 
@@ -148,8 +148,8 @@ class EmbeddedPostgres:
         """Wait for the end of the server, by `stop` or by itself, and return its exit code."""
         if self._process is None:
             raise EmbeddedFailed("PostgreSQL was not started.")
-        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - no event tells of it, on any event loop
-            await asyncio.sleep(WATCH_PAUSE_SECONDS)
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - no event loop has an event for it
+            await asyncio.sleep(WATCH_INTERVAL_SECONDS)
         return code
 
     async def _launch(self, binaries: Path) -> None:
@@ -185,15 +185,15 @@ class EmbeddedPostgres:
         return descriptor
 
     async def _wait_for_predecessor(self) -> int:
-        """Take the lock that every process of a server holds, and that is free when the last has ended.
+        """Acquire the lock that every process of a server holds, and that is free when the last has ended.
 
         Raises EmbeddedInUse.
         """
-        give_up_at = time.monotonic() + PREDECESSOR_SECONDS
+        give_up_at = time.monotonic() + PREDECESSOR_TIMEOUT_SECONDS
         while (descriptor := _try_lock(self._root / "postgres.alive")) is None:
             if time.monotonic() >= give_up_at:
                 raise EmbeddedInUse(f"The database of a killed process did not end in time: {self._root}.")
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
         return descriptor
 
     def _make_socket_directory(self) -> Path:
@@ -217,7 +217,7 @@ class EmbeddedPostgres:
         self._give(new)
         process = self._spawn(initdb_command(binaries, new, durable=self._durable), alive)
         try:
-            await _ended(process, INITDB_SECONDS)
+            await _ended(process, INITDB_TIMEOUT_SECONDS)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -256,12 +256,12 @@ class EmbeddedPostgres:
             await connection.close()
 
     async def _first_connection(self, process: subprocess.Popen[bytes]) -> PlainConnection:
-        give_up_at = time.monotonic() + READY_SECONDS
+        give_up_at = time.monotonic() + READY_TIMEOUT_SECONDS
         while process.poll() is None and time.monotonic() < give_up_at:
             try:
-                return await asyncpg.connect(self._owner_dsn_of(MAINTENANCE_DATABASE), timeout=READY_SECONDS)
+                return await asyncpg.connect(self._owner_dsn_of(MAINTENANCE_DATABASE), timeout=READY_TIMEOUT_SECONDS)
             except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(POLL_INTERVAL_SECONDS)
         raise self._failure("The database did not start")
 
     def _failure(self, fact: str) -> EmbeddedFailed:
@@ -297,7 +297,7 @@ def _name_dsn(database: str, socket_directory: Path, role: str) -> str:
 
 
 def _choose_identity(cluster: Path) -> tuple[int, int] | None:
-    """Return the user of the server if we are root, which PostgreSQL refuses: the cluster's owner, or nobody."""
+    """Return the user of the server if we are root, which PostgreSQL refuses: the cluster's owner, or `nobody`."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
@@ -373,5 +373,5 @@ async def _ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bo
     while process.poll() is None:
         if time.monotonic() >= give_up_at:
             return False
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
     return True

@@ -24,8 +24,8 @@ AUTHENTICATE_PATH = "/directory"
 RANGES_PATH = "/directory/ranges"
 
 #: Lifetime of card ranges, and the pause before a Directory Server that did not return them is asked again.
-RANGES_LIFE_SECONDS = 3600.0
-RANGES_RETRY_SECONDS = 10.0
+RANGES_CACHE_TIMEOUT_SECONDS = 3600.0
+RANGES_RETRY_INTERVAL_SECONDS = 10.0
 RANGES_TIMEOUT_SECONDS = 3.0
 
 #: transStatusReason 22: a technical failure on the issuer's side.
@@ -110,9 +110,9 @@ class DirectoryClient:
             self._ranges = parse_pres(body, three_ds_server_trans_id=trans_id)
         except (RequestNotSent, NoResponse, TimeoutError, ProtocolError) as error:
             log.warning("card_ranges.load_failed", cause=_describe(error))
-            self._believed_until = time.monotonic() + RANGES_RETRY_SECONDS
+            self._believed_until = time.monotonic() + RANGES_RETRY_INTERVAL_SECONDS
         else:
-            self._believed_until = time.monotonic() + RANGES_LIFE_SECONDS
+            self._believed_until = time.monotonic() + RANGES_CACHE_TIMEOUT_SECONDS
 
 
 def _describe(error: Exception) -> str:

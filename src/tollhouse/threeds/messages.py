@@ -242,7 +242,7 @@ def _require_proof(message: Mapping[str, Any], status: TransStatus) -> None:
 
 
 def build_rres(result: ChallengeResult) -> bytes:
-    """Build the acknowledgment of an RReq (resultsStatus 01: received), whatever its result."""
+    """Build the acknowledgment of an RReq (resultsStatus 01: received), for any result."""
     return write_message({"messageType": "RRes", **_describe_ids(result), "resultsStatus": "01"})
 
 

@@ -141,7 +141,7 @@ class BrowserData:
 class CardRange:
     """The Directory Server's data for the cards between two numbers, both included.
 
-    `version` is the newest that both sides support, or our newest if there is none: the Directory Server then responds
+    `version` is the newest that both sides support, or without one our newest: the Directory Server then responds
     accordingly.
     """
 

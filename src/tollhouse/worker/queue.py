@@ -58,7 +58,7 @@ class RunningPiece(Generic[Piece]):
 
 
 class Lease(Protocol[Leased_co]):
-    """Leases up to `limit` pieces."""
+    """A lease of up to `limit` pieces."""
 
     def __call__(self, *, limit: int) -> Awaitable[Sequence[Leased_co]]:
         """Lease pieces, fewer if fewer are due."""
@@ -108,7 +108,7 @@ def ignore_count(_queue: str, _outcome: str) -> None:
 
 
 class LeasedQueue(Generic[Piece]):
-    """Handles leased pieces of one kind of work, many at a time."""
+    """A loop over leased pieces of one kind of work, many at a time."""
 
     def __init__(
         self, work: Work[Piece], *, drain_seconds: float = DRAIN_TIMEOUT_SECONDS, count: Count = ignore_count

@@ -63,7 +63,7 @@ async def read_card_request(
 ) -> CardRequest[Model]:
     """Authenticate, decode and validate, and collect the faults of the body alone.
 
-    `operation` is that of the X-Request-ID. Raises whatever `RequestAuthenticator.access` and `read_object` raise.
+    `operation` is that of the X-Request-ID. Raises as `RequestAuthenticator.access` and `read_object` do.
     """
     merchant = await gate.access(request)
     body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
@@ -92,7 +92,7 @@ async def replay_or_reject(
     """Return the first response again if the X-Request-ID is known; else raise Invalid with the faults.
 
     A retry may be invalid by now: its token is used, its stored card gone or expired. A different body is rejected as
-    such, whatever its faults.
+    such, with any faults.
     """
     rendered = await replay_claim(requests, asked.claim)
     if rendered is not None:

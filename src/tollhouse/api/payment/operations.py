@@ -27,7 +27,7 @@ from tollhouse.payments.operations.void import void
 from tollhouse.wire.answers import PaymentAnswer
 
 MAX_REASON_LENGTH = 255
-#: Where each subject of a fault is in a request.
+#: The field of each subject of a fault.
 FAULT_PATHS = {Subject.TRANSACTION: "transactionId", Subject.AMOUNT: "amount", Subject.CURRENCY: "currency"}
 
 

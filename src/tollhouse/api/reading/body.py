@@ -38,7 +38,7 @@ async def read_object(
 
 
 async def read_form(request: Request, *, limit_bytes: int) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Read a body of form fields, whatever its content type, and reject card numbers.
+    """Read a body of form fields, with any content type, and reject card numbers.
 
     The last value of a repeated field counts. Raises TooLarge and Invalid.
     """

@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 #: Names of fields for security codes, in our API and in others.
 CODE_NAMES = ("cvv", "cvc", "securitycode")
 
-#: Encodes equal bodies as equal bytes, whatever the order of their fields.
+#: Encodes equal bodies as equal bytes, with their fields in any order.
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 
 #: A function that hashes bytes under a key of the vault.
@@ -32,7 +32,7 @@ Digest = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedRequest(Generic[Model]):
-    """A valid request: its merchant, its content, and the claim of its request ID if it creates and has one."""
+    """A valid request: its merchant, its content, and the claim of its idempotency key if it has one."""
 
     merchant: Merchant
     request_id: str
@@ -117,8 +117,8 @@ def build_claim(
 ) -> Claim | None:
     """Return the claim of a request's idempotency key, or None if it sent none.
 
-    `operation` is the scope of the key beside the merchant. Equal requests have one path and equal bodies, whatever the
-    order of their fields.
+    `operation` is the scope of the key beside the merchant. Equal requests have one path and equal bodies, with their
+    fields in any order.
     """
     if request.sent_request_id is None:
         return None
@@ -127,7 +127,7 @@ def build_claim(
 
 
 def leave_out_codes(content: Any) -> Any:
-    """Return a body without security codes, whatever their names and places.
+    """Return a body without security codes, under any name and at any depth.
 
     A digest with a code would reveal it to holders of the key: there are only a thousand codes (PCI DSS 4.0.1, 3.3.1).
     """

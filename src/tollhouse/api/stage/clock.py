@@ -26,7 +26,7 @@ from tollhouse.wire.stage import ClockAnswer, DueAnswer, OutlookAnswer
 MAX_BODY_BYTES = 8 * 1024
 
 #: The maximum distance of one call, and the end of the calendar.
-LONGEST = Offset(20, "y")
+MAX_ADVANCE = Offset(20, "y")
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 #: Hours, minutes and seconds; `m` in an offset is months.
@@ -123,8 +123,8 @@ class ClockRequest(Body):
         """Return the goal of a clock at this time. Raises Invalid."""
         field = "advance" if self.until is None else "until"
         goal = self.until if self.until is not None else _step(now, self.advance)
-        if goal is None or goal > min(add_offset(now, LONGEST), LATEST):
-            raise Invalid({field: [f"may advance at most {LONGEST.count} years, up to the year {LATEST.year}"]})
+        if goal is None or goal > min(add_offset(now, MAX_ADVANCE), LATEST):
+            raise Invalid({field: [f"may advance at most {MAX_ADVANCE.count} years, up to the year {LATEST.year}"]})
         if goal <= now and self.until is not None:
             raise Invalid({field: [f"is past: your clock shows {render_instant(now)}, and cannot go back"]})
         return goal

@@ -87,7 +87,7 @@ class TestPaymentDataRequest(Body):
         return balance
 
     def to_wish(self, claim: Claim | None) -> TestDataRequest:
-        """Convert the request to the terms of the issuer, with the claim of its request ID."""
+        """Convert the request to the terms of the issuer, with the claim of its idempotency key."""
         return TestDataRequest(
             type=self.type,
             balance=Money.parse(self.balance, Currency.of(self.currency)),

@@ -27,7 +27,7 @@ from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import ChargeAnswer, PreviewAnswer, UpcomingAnswer
 
 DEFAULT_CHARGES = 12
-#: What a charge waits for, by its name in an answer.
+#: The conditions of a charge, by their names in responses.
 WAITS_FOR = {"card": "paymentAccount", "merchant": "merchant"}
 LIMIT_TEXT = "The maximum number of charges."
 

@@ -60,7 +60,7 @@ class OpenPort:
 
     @property
     def other_url(self) -> str:
-        """The URL under another host name, so that browsers see two sites; the same URL if there is none."""
+        """The URL under another host name, so that browsers see two sites; without one the same URL."""
         own = url_host(self.host)
         names = (
             name for name in (LOOPBACK_NAME, LOOPBACK_V4, LOOPBACK_V6) if name != own and self._is_reached_by(name)
@@ -97,7 +97,7 @@ def bind(host: str, port: int, *, option: str = "--port") -> Iterator[OpenPort]:
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # `::` is every address, those of IPv4 too, whatever the system's default.
+            # `::` is every address, those of IPv4 too, independent of the system's default.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         try:
             listener.bind(address)

@@ -265,7 +265,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = NEVER
 
     def _fill_scope(self) -> None:
-        """Tell the application what is asked for."""
+        """Fill the scope of the application with method, version, path and query."""
         target = httptools.parse_url(self.url)
         path = target.path.decode("ascii")
         self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -275,7 +275,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope["query_string"] = target.query or b""
 
     def _build_cycle(self) -> Cycle:
-        """Build the cycle of a request. No other protocol is spoken after it, whatever it offers."""
+        """Build the cycle of a request. Offers of other protocols are ignored."""
         return Cycle(
             scope=self.scope,
             transport=self.transport,

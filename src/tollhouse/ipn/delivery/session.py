@@ -104,7 +104,7 @@ def _open(policy: AddressPolicy, names: NameResolver, **options: Any) -> aiohttp
 
 
 class CheckedResolver(AbstractResolver):
-    """Gives the HTTP client checked addresses."""
+    """A resolver that returns checked addresses to the HTTP client."""
 
     def __init__(self, names: NameResolver) -> None:
         self._names = names
@@ -136,7 +136,7 @@ class CheckedResolver(AbstractResolver):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Makes connections that parse the header separately."""
+    """A connector whose connections parse the header separately."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -144,10 +144,10 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Protocol(ResponseHandler):
-    """Parses a header before the data that follow it.
+    """A parser of the header before the data that follow it.
 
-    The parser discards a header if the body in the same packet is bad. Parsed separately, the status counts for every
-    split into packets.
+    The parser of the client discards a header if the body in the same packet is bad. Parsed separately, the status
+    counts for every split into packets.
     """
 
     def data_received(self, data: bytes) -> None:
@@ -169,7 +169,7 @@ class _Protocol(ResponseHandler):
 
 
 class _Response(aiohttp.ClientResponse):
-    """Records the peer also for a kept connection."""
+    """A response that records its peer, also for a kept connection."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         if connection.transport is not None:

@@ -42,7 +42,7 @@ class EventRow(NamedTuple):
 
 
 class RecordEvent:
-    """Records one event for each finished transaction."""
+    """A finish hook that records one event for each finished transaction."""
 
     kind = FinishRows.EVENTS
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from tollhouse.kernel.errors import TollhouseError
 
 #: The accepted difference to the listener's clock. Libraries of the specification accept five minutes.
-TOLERANCE_SECONDS = 300
+MAX_CLOCK_DIFFERENCE_SECONDS = 300
 
 MAX_TIMESTAMP_DIGITS = 12
 
@@ -54,7 +54,7 @@ def verify_webhook(
     timestamp: str,
     body: bytes,
     now: float,
-    tolerance_seconds: float = TOLERANCE_SECONDS,
+    tolerance_seconds: float = MAX_CLOCK_DIFFERENCE_SECONDS,
 ) -> None:
     """Check `webhook-signature` and the age of `webhook-timestamp`; `now` is Unix time. Raises SignatureMismatch."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP_DIGITS):

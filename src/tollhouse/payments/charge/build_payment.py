@@ -18,7 +18,7 @@ from tollhouse.wire.render import render_json
 
 
 async def build_payment(deps: ChargeDependencies, intent: Intent) -> Payment:
-    """Take IDs for a payment and seal its card."""
+    """Build a payment with new IDs and a sealed card."""
     asked, site, payer = intent.requested, intent.site, intent.payer
     payment_id = asked.page_try.payment_id if asked.page_try else await deps.numbers.next_number()
     transaction_id = await deps.numbers.next_number()

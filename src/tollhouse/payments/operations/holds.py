@@ -56,7 +56,7 @@ class DueHold:
 
 
 class TrackHold:
-    """Opens the hold of an approved authorization, and closes that of a captured or voided one."""
+    """A finish hook that opens the hold of an approved authorization, and closes that of a captured or voided one."""
 
     kind = FinishRows.HOLDS
 

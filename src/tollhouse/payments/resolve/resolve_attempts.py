@@ -61,7 +61,7 @@ async def resolve_attempt(deps: AttemptDependencies, *, merchant_id: int, transa
         )
         return
     acquirer = deps.acquirers.get(payment.attempt.acquirer)
-    if acquirer is None:  # the money may have been taken: only this acquirer can tell
+    if acquirer is None:  # the money may have been taken: only this acquirer knows
         log.error("acquirer.not_configured", acquirer=payment.attempt.acquirer, transaction_id=transaction_id)
         await _postpone(deps, payment, LATER_INQUIRY_INTERVAL_SECONDS)
         return

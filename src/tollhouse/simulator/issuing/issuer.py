@@ -30,7 +30,7 @@ from tollhouse.storage.coalesce import Coalescer
 from tollhouse.storage.database import Database
 
 #: The time that the silent card's connection stays open.
-SILENT_SECONDS = 120.0
+MAX_SILENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Issuer:
         elif delivery is DeliveryMode.LOST:
             return Silence(0)
         elif delivery is DeliveryMode.SILENT:
-            return Silence(SILENT_SECONDS)
+            return Silence(MAX_SILENCE_SECONDS)
         elif delivery is DeliveryMode.SLOW:
             await asyncio.sleep(way.seconds)
         return _answer(asked, result)

@@ -60,7 +60,7 @@ create table journal (
 create index journal_received on journal (received_at);
 -- Lists the rows of a merchant.
 create index journal_acceptor on journal (acceptor, received_at) where acceptor <> '';
--- Tells whether a network transaction ID was issued: only approvals of consumer-initiated charges have one.
+-- Returns whether a network transaction ID was issued: only approvals of consumer-initiated charges have one.
 create index journal_given_out on journal (network_transaction_id)
     where agreement is null and approval_code is not null;
 -- Finds the charges under an agreement.
@@ -158,7 +158,7 @@ create type test_data_type as enum (
     'maestro', 'mastercard', 'sepa', 'visa', 'discover', 'unionpay', 'jcb', 'diners', 'amex'
 );
 
--- Test payment data: cards and bank accounts that merchants create for their tests. They exist here only and belong to nobody.
+-- Test payment data: cards and bank accounts that merchants create for their tests. They exist here only.
 create table test_data (
     merchant_id bigint not null,
     test_data_id bigint not null default next_test_data_id_v1(),

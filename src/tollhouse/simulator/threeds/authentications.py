@@ -14,7 +14,7 @@ from tollhouse.simulator.store import queries
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import pick_fields
 
-UNFINISHED_LIMIT = 1_000
+MAX_UNFINISHED = 1_000
 
 
 async def insert_authentication(
@@ -86,7 +86,7 @@ async def update_canceled(connection: PlainConnection, authentication: Simulated
 
 async def select_unfinished(connection: PlainConnection) -> list[SimulatedAuthentication]:
     """Return the authentications that a restart resumes, oldest first."""
-    return [read(row) async for row in queries.select_unfinished(connection, row_limit=UNFINISHED_LIMIT)]
+    return [read(row) async for row in queries.select_unfinished(connection, row_limit=MAX_UNFINISHED)]
 
 
 def read(row: Record) -> SimulatedAuthentication:

@@ -22,7 +22,7 @@ from tollhouse.simulator.threeds.emv_messages import build_rreq, check_rres
 from tollhouse.storage.database import Database
 
 #: Pauses before each attempt: five minutes in all, longer with timeouts.
-PAUSES_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 60, 120)
+INTERVALS_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 60, 120)
 TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
 
@@ -67,7 +67,7 @@ class Reporter:
 
     async def _report(self, authentication: SimulatedAuthentication) -> None:
         body = build_rreq(authentication)
-        for tries, pause in enumerate(PAUSES_SECONDS, start=1):
+        for tries, pause in enumerate(INTERVALS_SECONDS, start=1):
             await asyncio.sleep(pause)
             try:
                 check_rres(await self._post(authentication.threeds_server_url, body), authentication)
@@ -82,7 +82,7 @@ class Reporter:
                 await self._note(authentication.acs_trans_id)
                 return
         log.warning(
-            "challenge_result.given_up", acs_trans_id=str(authentication.acs_trans_id), tries=len(PAUSES_SECONDS)
+            "challenge_result.given_up", acs_trans_id=str(authentication.acs_trans_id), tries=len(INTERVALS_SECONDS)
         )
 
     async def _note(self, acs_trans_id: UUID) -> None:

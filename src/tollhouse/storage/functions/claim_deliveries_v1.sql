@@ -238,7 +238,7 @@ begin
         l.unproven, l.slow, l.place
     from leased l join event e using (position) join event_number n using (position)
     order by l.lease, l.due_at, l.event_id;
-    -- Say when the hosts are to be looked at again: when something is due and a slot is free, or a lease runs out. A host that was
+    -- Set the next claim of the hosts: when a delivery is due and a slot is free, or a lease expires. A host that was
     -- served and has more goes to the end of its merchant's queue.
     with given as materialized (
         select locked.merchant_id, locked.host_id, m.clock_offset

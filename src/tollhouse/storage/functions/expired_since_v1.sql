@@ -1,4 +1,4 @@
--- storage: Return for how long the oldest row of a table has been expired (delete_expired_v1). Negative if it is not; null if there is none.
+-- storage: Return for how long the oldest row of a table has been expired (delete_expired_v1). Negative if it is not; null for an empty table.
 create function expired_since_v1(table_name text, column_name text, kept interval) returns interval
 language plpgsql as $$
 declare

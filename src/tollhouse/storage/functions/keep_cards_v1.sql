@@ -5,8 +5,8 @@ create type card_v1 as (
     network_transaction_id text
 );
 
--- vault: Store the cards of approved payments. A known card gets its new expiry and keeps its agreement; it is valid, whatever
--- replaced it, because it was paid with by its number. Of two rows for one card, the later one counts.
+-- vault: Store the cards of approved payments. A known card gets its new expiry and keeps its agreement; it is valid again,
+-- also if it was replaced, because its number has paid. Of two rows for one card, the later one counts.
 create function keep_cards_v1(cards card_v1[]) returns void
 language plpgsql set enable_seqscan to off set enable_hashjoin to off set enable_mergejoin to off as $$
 begin

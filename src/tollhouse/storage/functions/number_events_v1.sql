@@ -64,7 +64,7 @@ begin
     if numbered is null then
         return counted;
     end if;
-    -- Threads with an event under way. Their deliveries are locked: whoever finishes one of them now waits for us and then sees what
+    -- Threads with an event under way. Their deliveries are locked: a recorder that finishes one of them waits for us and then sees what
     -- we hold back behind it, or we wait and see that it is finished.
     with unfinished as materialized (
         select d.*

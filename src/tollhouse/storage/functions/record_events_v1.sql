@@ -28,7 +28,7 @@ begin
             request_id, answer_length
         )
         select e.merchant_id, e.payment_id, e.transaction_id, e.subscription_id, e.site_id, e.kind, e.status,
-            -- Without a condition nothing is read: `and` would go on after a null.
+            -- Without a condition nothing is read: `and` would continue after a null.
             case e.condition
                 when 'asked_for' then (
                     select case when e.kind = any(s.extra_events) then e.url else '' end

@@ -124,7 +124,7 @@ create sequence delivery_lease;
 -- where a row is found by its key, `state < 'delivered'` (held, waiting or leased) and `state < 'waiting'` (held) keep the
 -- planner from a partial index.
 --
--- Order of locks: counters of merchants, deliveries by key, hosts by key. A claim skips what is locked and waits for nobody.
+-- Order of locks: counters of merchants, deliveries by key, hosts by key. A claim skips locked rows and never waits.
 --
 -- For an event in both forms, number 1 is JSON and 2 is legacy; resends have the numbers after.
 create table delivery (

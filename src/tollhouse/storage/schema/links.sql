@@ -21,7 +21,7 @@ create table payment_link (
 -- Finds expired links for the sweep.
 create index payment_link_expires on payment_link (expires_at);
 
--- Payment pages on which the consumer repays a chargeback: one for each. At most one attempt on it succeeds, so nobody repays twice.
+-- Payment pages on which the consumer repays a chargeback: one for each. At most one attempt on it succeeds, so no chargeback is repaid twice.
 create table repayment (
     merchant_id bigint not null,
     -- The chargeback.

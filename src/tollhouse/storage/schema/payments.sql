@@ -105,7 +105,7 @@ create type attempt_state as enum (
     'in_flight',   -- -> approved | declined | not_sent | reversed | unknown | reversing | challenged
     'challenged',  -- -> in_flight (authenticated) | declined (failed or abandoned)
     'unknown',     -- -> approved | declined | reversed | reversing
-    'reversing',   -- -> reversed; whatever the acquirer says of the original from now on does not count
+    'reversing',   -- -> reversed; later responses of the acquirer about the original do not count
     'approved',    -- final
     'declined',    -- final
     'not_sent',    -- final
