@@ -37,7 +37,7 @@ async def test_a_phone_is_verified(shop: WebShop) -> None:
     assert sent.json().keys() == {"channel", "expireAt", "triesLeft"}
     assert 590 < sent.json()["expireAt"] - datetime.now(UTC).timestamp() < 610
     text = last_message(shop).text
-    code = re.fullmatch(r"(\d{6}) is your code for Example\. It is good for 10 minutes\..*", text)
+    code = re.fullmatch(r"(\d{6}) is your code for Example\. It is valid for 10 minutes\..*", text)
     assert code
     assert last_message(shop).phone.number == "+15005550006"
     for typed, verdict in (

@@ -136,7 +136,7 @@ class CallbackCalls(Calls):
         server is paused because it fails, `attemptNumber` is 0. While the transaction is pending, the response
         is 409.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate,
             request,
             ResendRequest,
@@ -144,12 +144,12 @@ class CallbackCalls(Calls):
             digest=self._digest,
             context=self._context(),
         )
-        merchant_id, url = asked.merchant.merchant_id, asked.body.url
+        merchant_id, url = valid.merchant.merchant_id, valid.body.url
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         with naming_faults({Subject.CALLBACK_URL: "url"}):
             rendered = await create_once(
                 self._database,
-                asked.claim,
+                valid.claim,
                 resend_transaction,
                 render_json,
                 merchant_id=merchant_id,
@@ -176,7 +176,7 @@ class CallbackCalls(Calls):
         One call reads at most 5000 events and sends 100 again. While `hasMore`, call again with the `after` of the
         response and another X-Request-ID. Deliveries in progress are left out. Events of one payment keep their order.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate,
             request,
             ResendEventsRequest,
@@ -184,7 +184,7 @@ class CallbackCalls(Calls):
             digest=self._digest,
             context=self._context(),
         )
-        merchant_id, body = asked.merchant.merchant_id, asked.body
+        merchant_id, body = valid.merchant.merchant_id, valid.body
         wanted = ResendFilter(
             after=body.after or 0,
             until=MAX_ID if body.until is None else body.until,
@@ -194,7 +194,7 @@ class CallbackCalls(Calls):
             only_failed=body.onlyFailed,
         )
         rendered = await create_once(
-            self._database, asked.claim, resend_events, show_resent, merchant_id=merchant_id, filter_=wanted
+            self._database, valid.claim, resend_events, show_resent, merchant_id=merchant_id, filter_=wanted
         )
         return answer_rendered(rendered)
 
@@ -204,11 +204,11 @@ class CallbackCalls(Calls):
 
         Call again with the `after` of the response for the next events.
         """
-        asked = await read_query(self._gate, request, EventQuery)
-        after, limit = asked.body.after, asked.body.limit
+        valid = await read_query(self._gate, request, EventQuery)
+        after, limit = valid.body.after, valid.body.limit
         async with self._readers.acquire() as connection:
             entries = await select_events_after(
-                connection, merchant_id=asked.merchant.merchant_id, after=after, most=limit + 1
+                connection, merchant_id=valid.merchant.merchant_id, after=after, most=limit + 1
             )
         shown = entries[:limit]
         meta = EventListMeta(limit=limit, after=shown[-1].sequence if shown else after, hasMore=len(entries) > limit)

@@ -81,20 +81,20 @@ class ConsumerCalls(Calls):
 
         Consumers created by payments are found too. The group of a known consumer is unchanged: update it with PUT.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate, request, ConsumerRequest, operation="consumer", digest=self._vault.digest
         )
-        merchant_id, external_id = asked.merchant.merchant_id, asked.body.externalId
+        merchant_id, external_id = valid.merchant.merchant_id, valid.body.externalId
         consumer_id = derive_consumer_id(self._vault.identity_key, merchant_id=merchant_id, external_id=external_id)
         rendered = await create_once(
             self._database,
-            asked.claim,
+            valid.claim,
             upsert_consumer,
             show_consumer,
             merchant_id=merchant_id,
             consumer_id=consumer_id,
             external_id=external_id,
-            change=asked.body.to_change(),
+            change=valid.body.to_change(),
         )
         return answer_rendered(rendered)
 
@@ -107,16 +107,16 @@ class ConsumerCalls(Calls):
     @call("PUT /consumer/{consumerId}", "Update a consumer", Purpose.SETS_UP, ConsumerChangeRequest, ConsumerAnswer)
     async def put_consumer(self, request: Request) -> Response:
         """Change the fields that are sent. The next payment uses them, on every node."""
-        asked = await read_request(self._gate, request, ConsumerChangeRequest)
-        change = asked.body.to_change()
+        valid = await read_request(self._gate, request, ConsumerChangeRequest)
+        change = valid.body.to_change()
         if change == ConsumerChange():
             return _answer(
-                await find_consumer(self._database, asked.merchant.merchant_id, request.path_parameters["consumerId"])
+                await find_consumer(self._database, valid.merchant.merchant_id, request.path_parameters["consumerId"])
             )
         async with self._database.acquire() as connection:
             entry = await update_consumer(
                 connection,
-                merchant_id=asked.merchant.merchant_id,
+                merchant_id=valid.merchant.merchant_id,
                 consumer_id=read_name(request.path_parameters["consumerId"], MISSING),
                 change=change,
             )

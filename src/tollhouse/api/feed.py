@@ -125,12 +125,12 @@ class FeedCalls(Calls):
         Captures, voids, refunds and chargebacks are separate transactions. New ones do not shift later pages. Only
         `GET /payment/{transactionId}` has the challenge URL of a transaction that waits for its cardholder.
         """
-        asked = await read_query(self._gate, request, FeedQuery)
-        query = asked.body
+        valid = await read_query(self._gate, request, FeedQuery)
+        query = valid.body
         async with self._database.acquire() as connection:
             page = await select_page(
                 connection,
-                asked.merchant.merchant_id,
+                valid.merchant.merchant_id,
                 query.to_filter(),
                 after=_read_position(query.cursor),
                 most=query.limit,

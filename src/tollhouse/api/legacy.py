@@ -93,11 +93,11 @@ class LegacyCalls(Calls):
         """
         fields, faults = await read_form(request, limit_bytes=MAX_BYTES)
         merchant = await self._gate.access_with(request, fields.get("authentication_key") or read_key(request))
-        asked = _validate(fields, faults)
-        if asked.method == CONSUMER_METHOD:
-            content = LegacyAnswer(ustas=await _name_consumer(self._lookups, merchant.merchant_id, asked))
+        legacy_request = _validate(fields, faults)
+        if legacy_request.method == CONSUMER_METHOD:
+            content = LegacyAnswer(ustas=await _name_consumer(self._lookups, merchant.merchant_id, legacy_request))
         else:
-            await _check_references(self._lookups, merchant.merchant_id, asked)
+            await _check_references(self._lookups, merchant.merchant_id, legacy_request)
             content = LegacyAnswer(short_payment_methods=METHODS)
         return Response(render(content))
 
@@ -109,20 +109,20 @@ def _validate(fields: dict[str, str], faults: dict[str, list[str]]) -> LegacyReq
     return validate_body(LegacyRequest, fields, faults)
 
 
-async def _name_consumer(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> str:
+async def _name_consumer(lookups: IntentLookups, merchant_id: int, legacy_request: LegacyRequest) -> str:
     """Find or create the consumer with this external ID. Concurrent calls return the same one."""
-    external_id = asked.external_user_id or ""
+    external_id = legacy_request.external_user_id or ""
     consumer_id = derive_consumer_id(lookups.vault.identity_key, merchant_id=merchant_id, external_id=external_id)
-    profile = {"email": asked.username} if asked.username else {}
+    profile = {"email": legacy_request.username} if legacy_request.username else {}
     async with lookups.database.transaction() as connection:
         await insert_consumers(connection, [ConsumerRow(merchant_id, consumer_id, external_id, json.dumps(profile))])
     return consumer_id
 
 
-async def _check_references(lookups: IntentLookups, merchant_id: int, asked: LegacyRequest) -> None:
+async def _check_references(lookups: IntentLookups, merchant_id: int, legacy_request: LegacyRequest) -> None:
     """Raise NotFound if the merchant has no such SKU or consumer."""
-    if await lookups.catalog.sku(merchant_id, asked.sku_name or "") is None:
+    if await lookups.catalog.sku(merchant_id, legacy_request.sku_name or "") is None:
         raise NotFound("SKU not found.")
     async with lookups.database.acquire() as connection:
-        if await select_consumer(connection, merchant_id=merchant_id, consumer_id=asked.ustas or "") is None:
+        if await select_consumer(connection, merchant_id=merchant_id, consumer_id=legacy_request.ustas or "") is None:
             raise NotFound("Consumer not found.")

@@ -47,15 +47,15 @@ class AccountCalls(Calls):
     )
     async def get_accounts(self, request: Request) -> Response:
         """Return the stored cards of a consumer, newest first."""
-        asked = await read_query(self._gate, request, AccountsQuery)
-        entry = await find_consumer(self._database, asked.merchant.merchant_id, request.path_parameters["consumerId"])
+        valid = await read_query(self._gate, request, AccountsQuery)
+        entry = await find_consumer(self._database, valid.merchant.merchant_id, request.path_parameters["consumerId"])
         async with self._database.acquire() as connection:
             accounts = await list_accounts(
                 connection,
-                merchant_id=asked.merchant.merchant_id,
+                merchant_id=valid.merchant.merchant_id,
                 consumer_id=entry.consumer.consumer_id,
-                after=asked.body.cursor,
-                most=asked.body.limit,
+                after=valid.body.cursor,
+                most=valid.body.limit,
             )
         content = AccountListAnswer([build_account(account) for account in accounts])
         return Response(render(content))

@@ -97,8 +97,8 @@ class PhoneCalls(Calls):
     )
     async def list_channels(self, request: Request) -> Response:
         """Return the channels on which a code can be sent to a phone."""
-        asked = await read_query(self._gate, request, PhoneQuery)
-        read_phone(request.path_parameters["phone"], asked.body.region)
+        valid = await read_query(self._gate, request, PhoneQuery)
+        read_phone(request.path_parameters["phone"], valid.body.region)
         return Response(render(ChannelsAnswer(channels=list(self._desk.sender.channels))))
 
     @call(
@@ -114,7 +114,7 @@ class PhoneCalls(Calls):
     async def post_code(self, request: Request) -> Response:
         """Send a new six-digit code, which replaces the previous one. It is valid for 10 minutes and 5 attempts."""
         channel = request.path_parameters["channel"]
-        asked = await read_creation(self._gate, request, SendCodeRequest, operation=OPERATION, digest=self._digest)
+        valid = await read_creation(self._gate, request, SendCodeRequest, operation=OPERATION, digest=self._digest)
 
         def render_sent(expires_at: datetime) -> bytes:
             sent = CodeSentAnswer(channel=channel, expireAt=int(expires_at.timestamp()), triesLeft=TRIES)
@@ -123,11 +123,11 @@ class PhoneCalls(Calls):
         with naming_faults({Subject.CHANNEL: "channel"}):
             rendered = await send_code(
                 self._desk,
-                merchant_id=asked.merchant.merchant_id,
+                merchant_id=valid.merchant.merchant_id,
                 channel=channel,
-                phone=Phone.parse(asked.body.phone),
-                sender_name=asked.body.sender or asked.merchant.name,
-                claim=asked.claim,
+                phone=Phone.parse(valid.body.phone),
+                sender_name=valid.body.sender or valid.merchant.name,
+                claim=valid.claim,
                 render=render_sent,
             )
         return answer_rendered(rendered)
@@ -141,11 +141,11 @@ class PhoneCalls(Calls):
     )
     async def get_verdict(self, request: Request) -> Response:
         """Return whether a code is the last one sent to this phone. A correct code is accepted once."""
-        asked = await read_query(self._gate, request, PhoneQuery)
+        valid = await read_query(self._gate, request, PhoneQuery)
         verdict = await check_code(
             self._desk,
-            merchant_id=asked.merchant.merchant_id,
-            phone=read_phone(request.path_parameters["phone"], asked.body.region),
+            merchant_id=valid.merchant.merchant_id,
+            phone=read_phone(request.path_parameters["phone"], valid.body.region),
             code=request.path_parameters["code"][:MAX_CODE_LENGTH],
         )
         checked = CodeCheckedAnswer(verified=verdict.is_right, triesLeft=verdict.tries_left)

@@ -179,12 +179,12 @@ class SiteCalls(Calls):
     @call("POST /site", "Create a site", Purpose.SETS_UP, SiteRequest, SiteAnswer, takes_request_id=True)
     async def post_site(self, request: Request) -> Response:
         """Create a site, with a SKU named `TECH_` and its ID, which has no price."""
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
         )
-        merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
+        merchant_id, change = valid.merchant.merchant_id, valid.body.to_change()
         rendered = await create_once(
-            self._database, asked.claim, create_site, show_site, merchant_id=merchant_id, change=change
+            self._database, valid.claim, create_site, show_site, merchant_id=merchant_id, change=change
         )
         return answer_rendered(rendered)
 
@@ -203,12 +203,12 @@ class SiteCalls(Calls):
     @call("PUT /site/{siteId}", "Update a site", Purpose.SETS_UP, SiteChangeRequest, SiteAnswer)
     async def put_site(self, request: Request) -> Response:
         """Update the fields that are sent. Payments use them at once, on other nodes within 5 seconds."""
-        asked = await read_request(self._gate, request, SiteChangeRequest, context=self._context())
+        valid = await read_request(self._gate, request, SiteChangeRequest, context=self._context())
         key = {
-            "merchant_id": asked.merchant.merchant_id,
+            "merchant_id": valid.merchant.merchant_id,
             "site_id": read_id(request.path_parameters["siteId"], MISSING),
         }
-        change = asked.body.to_change()
+        change = valid.body.to_change()
         async with self._database.acquire() as connection:
             if change == SiteChange():
                 return _answer(await select_site_entry(connection, **key))

@@ -162,11 +162,11 @@ class SkuCalls(Calls):
     @call("POST /sku", "Create a SKU", Purpose.SETS_UP, SkuRequest, SkuAnswer, takes_request_id=True)
     async def post_sku(self, request: Request) -> Response:
         """Create a SKU. Its name is made of site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
-        asked = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
-        merchant_id, draft = asked.merchant.merchant_id, asked.body.to_draft()
+        valid = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
+        merchant_id, draft = valid.merchant.merchant_id, valid.body.to_draft()
         with naming_faults(FAULT_PATHS):
             rendered = await create_once(
-                self._database, asked.claim, create_sku, show_sku, merchant_id=merchant_id, draft=draft
+                self._database, valid.claim, create_sku, show_sku, merchant_id=merchant_id, draft=draft
             )
         self._catalog.forget_sku(merchant_id, msgspec.json.decode(rendered.body)["name"])
         return answer_rendered(rendered)
@@ -189,8 +189,8 @@ class SkuCalls(Calls):
 
         Payments use the new values at once, on other nodes within 5 seconds.
         """
-        asked = await read_request(self._gate, request, SkuChangeRequest)
-        merchant_id, change = asked.merchant.merchant_id, asked.body.to_change()
+        valid = await read_request(self._gate, request, SkuChangeRequest)
+        merchant_id, change = valid.merchant.merchant_id, valid.body.to_change()
         name = read_name(request.path_parameters["name"], MISSING)
         with naming_faults(FAULT_PATHS):
             async with self._database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Faults of requests, by what is at fault. The edges know the field of each subject in a body, a path or a form."""
+"""Faults of requests by subject. The edges map each subject to a field of a body, a path or a form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pauses of a caller that waits for a change: it looks, pauses, and looks again."""
+"""Pauses between the checks of a caller that waits for a change."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SENDING_LEASE_SECONDS = 30.0
 #: The subject that counts all messages of a merchant.
 ALL_PHONES = b""
 
-TEXT = "{code} is your code for {sender_name}. It is good for 10 minutes. Nobody will ask you for it."
+TEXT = "{code} is your code for {sender_name}. It is valid for 10 minutes. Never tell it to anyone."
 
 
 @dataclass(frozen=True, slots=True)

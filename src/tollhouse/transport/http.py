@@ -52,7 +52,7 @@ _sending: ContextVar[_Sending] = ContextVar("sending")
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that asks its message for permission after connecting, right before the first byte."""
+    """A request that checks its deadline after connecting, right before the first byte."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         """Send the request over a connection. Raises RequestNotSent."""

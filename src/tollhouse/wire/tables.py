@@ -21,7 +21,7 @@ class RateAnswer(ResponseModel):
     date: str | None = Field(
         None,
         json_schema_extra={"format": "date"},
-        description="`YYYY-MM-DD`: the day of the reference rates. Not there where a fixed parity says it.",
+        description="`YYYY-MM-DD`: the day of the reference rates. Absent for a fixed parity.",
     )
 
 

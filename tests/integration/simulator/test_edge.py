@@ -177,7 +177,7 @@ async def test_the_page_says_what_is_paid(browser: aiohttp.ClientSession, threed
     assert "1,019.90 <span>EUR</span>" in page
     assert number_of("challenge")[-4:] in page
     assert number_of("challenge") not in page
-    assert "3 tries left" in page
+    assert "3 attempts left" in page
     assert threeds_server.results == []
 
 
@@ -218,7 +218,7 @@ async def test_the_right_code_goes_back(browser: aiohttp.ClientSession, threeds_
 async def test_three_wrong_codes_over_the_page(browser: aiohttp.ClientSession, threeds_server: ThreedsServer) -> None:
     """Each wrong code says how many tries are left; the third goes back with N."""
     page = await open_page(browser, await challenge(browser, threeds_server))
-    for left in ("2 tries left", "1 try left"):
+    for left in ("2 attempts left", "1 attempt left"):
         _, page = await submit(browser, "/simulator/acs/challenge/answer", fields_of(page) | {"code": "000000"})
         assert 'role="alert"' in page
         assert left in page
@@ -234,7 +234,7 @@ async def test_an_empty_code_costs_nothing(browser: aiohttp.ClientSession, three
     _, page = await submit(browser, "/simulator/acs/challenge/answer", fields_of(page) | {"code": " ", "act": "submit"})
 
     assert "Enter the code first." in page
-    assert "3 tries left" in page
+    assert "3 attempts left" in page
 
 
 @pytest.mark.parametrize(("act", "cancel"), [("cancel", "01"), ("timeout", "04")])
@@ -274,7 +274,7 @@ async def test_unknown_challenge_shows_a_page(browser: aiohttp.ClientSession) ->
         ("/simulator/acs/method", {"threeDSMethodData": "AAAA"}),
     ):
         status, page = await submit(browser, path, form)
-        assert (status, "Nothing to confirm" in page) == (400, True), path
+        assert (status, "Payment not found" in page) == (400, True), path
     for path in ("/simulator/acs/challenge", "/simulator/acs/challenge/answer"):
         async with browser.get(path) as response:
             assert response.status == 400

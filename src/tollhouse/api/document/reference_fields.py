@@ -102,12 +102,12 @@ def _variants(schemas: Schemas, schema: Schema, anchor: str, path: str, depth: i
 def build_objects(schemas: Schemas, names: Iterable[str]) -> Iterator[ObjectView]:
     """Yield the objects of responses, each before the objects that it contains."""
     waiting = list(dict.fromkeys(name for name in names if name))
-    told: set[str] = set()
+    described: set[str] = set()
     while waiting:
         name = waiting.pop(0)
-        if name in told:
+        if name in described:
             continue
-        told.add(name)
+        described.add(name)
         schema = schemas[name]
         required = schema.get("required", [])
         rows = tuple(

@@ -79,34 +79,34 @@ async def read_card_request(
 
 
 async def find_faults(
-    lookups: IntentLookups, asked: CardRequest[Any], references: RequestedPayment
+    lookups: IntentLookups, card_request: CardRequest[Any], references: RequestedPayment
 ) -> dict[str, list[str]]:
     """Return all faults of an invalid body, including those of its references."""
     found = await load_references(lookups, references)
-    return {**name_faults(found.faults, asked.body), **asked.faults}
+    return {**name_faults(found.faults, card_request.body), **card_request.faults}
 
 
 async def replay_or_reject(
-    requests: RequestDependencies, asked: CardRequest[Any], rejected: Invalid
+    requests: RequestDependencies, card_request: CardRequest[Any], rejected: Invalid
 ) -> RenderedResponse:
     """Return the first response again if the X-Request-ID is known; else raise Invalid with the faults.
 
     A retry may be invalid by now: its token is used, its stored card gone or expired. A different body is rejected as
     such, with any faults.
     """
-    rendered = await replay_claim(requests, asked.claim)
+    rendered = await replay_claim(requests, card_request.claim)
     if rendered is not None:
         return rendered
     if isinstance(rejected, RequestRejected):
-        raise Invalid(name_faults(rejected.faults, asked.body)) from None
+        raise Invalid(name_faults(rejected.faults, card_request.body)) from None
     raise rejected
 
 
-def reject_misplaced_card_numbers(request: Request, intent: Intent, asked: CardRequest[Any]) -> None:
+def reject_misplaced_card_numbers(request: Request, intent: Intent, card_request: CardRequest[Any]) -> None:
     """Raise Invalid if the request contains the number of its token's or stored card."""
     if intent.source.kind == "card":  # a number in the body was searched for before
         return
-    strays = find_misplaced_card_numbers(request, intent.card.card.number, shown_parts(asked.body))
+    strays = find_misplaced_card_numbers(request, intent.card.card.number, shown_parts(card_request.body))
     if strays:
         raise Invalid(strays)
 

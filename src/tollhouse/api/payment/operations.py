@@ -122,7 +122,7 @@ class OperationCalls(Calls):
 
         An authorization can be captured once. The response is the capture, a separate transaction of the same order.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate,
             request,
             CaptureRequest,
@@ -130,9 +130,9 @@ class OperationCalls(Calls):
             digest=self._digest,
             context=self._context(),
         )
-        wish = _wish(asked, request.path_parameters["transactionId"], Mode.CAPTURE, reason=asked.body.reason)
+        wish = _wish(valid, request.path_parameters["transactionId"], Mode.CAPTURE, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):
-            return answer_rendered(await capture(self._voiding.operations, wish, read_sum(asked.body)))
+            return answer_rendered(await capture(self._voiding.operations, wish, read_sum(valid.body)))
 
     @call(
         "POST /payment/{transactionId}/void",
@@ -148,10 +148,10 @@ class OperationCalls(Calls):
         A pending payment is canceled itself: the response is that payment, which fails with code 1041, or 1011 if it
         waited for its cardholder.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
         )
-        wish = _wish(asked, request.path_parameters["transactionId"], Mode.VOID, reason=asked.body.reason)
+        wish = _wish(valid, request.path_parameters["transactionId"], Mode.VOID, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):
             return answer_rendered(await void(self._voiding, wish))
 
@@ -169,7 +169,7 @@ class OperationCalls(Calls):
         An uncaptured authorization is voided as a whole; a part is rejected. The issuer may decline a refund: then the
         response is 201 with status `fail`, and the amount can be refunded again.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate,
             request,
             CreditRequest,
@@ -177,21 +177,21 @@ class OperationCalls(Calls):
             digest=self._digest,
             context=self._context(),
         )
-        wish = _wish(asked, request.path_parameters["transactionId"], Mode.CREDIT, reason=asked.body.reason)
+        wish = _wish(valid, request.path_parameters["transactionId"], Mode.CREDIT, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):
-            return answer_rendered(await credit(self._voiding.operations, wish, read_sum(asked.body)))
+            return answer_rendered(await credit(self._voiding.operations, wish, read_sum(valid.body)))
 
 
 def _wish(
-    asked: AuthenticatedRequest[Any], transaction_id: str, mode: Mode, *, reason: str | None = None
+    valid: AuthenticatedRequest[Any], transaction_id: str, mode: Mode, *, reason: str | None = None
 ) -> OperationRequest:
     """Convert a valid request to the terms of the domain. Raises NotFound for an impossible ID."""
     return OperationRequest(
-        merchant_id=asked.merchant.merchant_id,
+        merchant_id=valid.merchant.merchant_id,
         transaction_id=read_id(transaction_id, NO_TRANSACTION),
-        request_id=asked.request_id,
+        request_id=valid.request_id,
         mode=mode,
-        claim=asked.claim,
+        claim=valid.claim,
         reason=reason,
-        emulate_code=asked.body.emulateCode,
+        emulate_code=valid.body.emulateCode,
     )

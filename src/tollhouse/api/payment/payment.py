@@ -51,7 +51,7 @@ class PaymentCalls(Calls):
         A declined payment is 201 too: check `payment.status`. With action `redirect`, send the cardholder to
         `payment.url`. The final status is sent by callback.
         """
-        asked = await read_card_request(
+        card_request = await read_card_request(
             self._gate,
             request,
             self._context(),
@@ -61,9 +61,9 @@ class PaymentCalls(Calls):
             operation=OPERATION,
         )
         try:
-            return answer_rendered(await charge(self._charging, await self._build_intent(request, asked)))
+            return answer_rendered(await charge(self._charging, await self._build_intent(request, card_request)))
         except Invalid as error:
-            return answer_rendered(await replay_or_reject(self._charging.requests, asked, error))
+            return answer_rendered(await replay_or_reject(self._charging.requests, card_request, error))
 
     @call("GET /payment/{transactionId}", "Get a payment", answer=PaymentAnswer)
     async def get_payment(self, request: Request) -> Response:
@@ -76,14 +76,20 @@ class PaymentCalls(Calls):
             raise NotFound(NO_TRANSACTION)
         return Response(await render_stored_payment(self._charging.requests.reader, payment))
 
-    async def _build_intent(self, request: Request, asked: CardRequest[PaymentRequest]) -> Intent:
+    async def _build_intent(self, request: Request, card_request: CardRequest[PaymentRequest]) -> Intent:
         """Build the intent of a request. Raises Invalid with all its faults."""
-        merchant_id = asked.merchant.merchant_id
-        if asked.model is None or asked.faults:
-            raise Invalid(await find_faults(self._lookups, asked, read_references(merchant_id, asked.body)))
+        merchant_id = card_request.merchant.merchant_id
+        if card_request.model is None or card_request.faults:
+            raise Invalid(
+                await find_faults(self._lookups, card_request, read_references(merchant_id, card_request.body))
+            )
         requested = request_payment(
-            asked.model, asked.body, merchant_id=merchant_id, request_id=asked.request_id, claim=asked.claim
+            card_request.model,
+            card_request.body,
+            merchant_id=merchant_id,
+            request_id=card_request.request_id,
+            claim=card_request.claim,
         )
         intent = await build_intent(self._lookups, requested)
-        reject_misplaced_card_numbers(request, intent, asked)
+        reject_misplaced_card_numbers(request, intent, card_request)
         return intent

@@ -68,7 +68,7 @@ class PaymentRequest(Body):
     sku: AnySku = Field(
         description="The item sold. A list is a bundle: one payment, and a subscription for each schedule."
     )
-    consumer: ConsumerFields = Field(description="Who pays.")
+    consumer: ConsumerFields = Field(description="The consumer.")
     url: UrlFields = Field(default_factory=UrlFields, description="The URLs for the result.")
     metadata: Metadata = Field(default_factory=dict, description="Returned as sent; a list is accepted too.")
     emailOptions: AnyEmailOptions = Field(None, description=EMAIL_OPTIONS_TEXT)

@@ -50,7 +50,7 @@ OPERATION = "paymentPage"
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PageRequest:
     """A request that was read."""
 
     merchant: Merchant
@@ -85,21 +85,21 @@ class PaymentPageCalls(Calls):
         The page is for one payment. It accepts a new card or a stored card of the consumer, with 3-D Secure if
         requested, and then redirects the browser to `redirectUrl`. The status is sent by callback.
         """
-        asked = await _read(self._links, self._gate, request, self._context())
+        page_request = await _read(self._links, self._gate, request, self._context())
         try:
-            terms, ttl = await _build_terms(self._links.lookups, asked)
+            terms, ttl = await _build_terms(self._links.lookups, page_request)
         except Invalid:
             # A retry may be invalid by now: its SKU is gone, or its site disabled.
-            rendered = await replay(self._links.database, asked.claim)
+            rendered = await replay(self._links.database, page_request.claim)
             if rendered is None:
                 raise
             return answer_rendered(rendered)
         rendered = await create_link(
             self._links,
             terms,
-            merchant_id=asked.merchant.merchant_id,
-            request_id=asked.request_id,
-            claim=asked.claim,
+            merchant_id=page_request.merchant.merchant_id,
+            request_id=page_request.request_id,
+            claim=page_request.claim,
             ttl=ttl,
         )
         return answer_rendered(rendered)
@@ -107,7 +107,7 @@ class PaymentPageCalls(Calls):
 
 async def _read(
     links: LinkDependencies, gate: RequestAuthenticator, request: Request, context: dict[str, Any]
-) -> _Asked:
+) -> _PageRequest:
     """Authenticate, decode and validate, and collect the faults of the body alone."""
     merchant = await gate.access(request)
     body, card_faults = await read_object(request)
@@ -118,20 +118,22 @@ async def _read(
     except ValidationError as error:
         faults = describe_faults(error) | faults
     claim = build_claim(request, merchant, body, operation=OPERATION, digest=links.lookups.vault.digest)
-    return _Asked(merchant, request.request_id, claim, body, model, faults)
+    return _PageRequest(merchant, request.request_id, claim, body, model, faults)
 
 
-async def _build_terms(lookups: IntentLookups, asked: _Asked) -> tuple[Terms, timedelta]:
+async def _build_terms(lookups: IntentLookups, page_request: _PageRequest) -> tuple[Terms, timedelta]:
     """Load the references of a request and build the terms of its page. Raises Invalid with all faults."""
-    model = asked.model
-    if model is None or asked.faults:
-        found = await load_references(lookups, _read_references(asked))
-        raise Invalid({**_name_paths(name_faults(found.faults, asked.body), asked.body), **asked.faults})
-    requested = _request_payment(asked, model)
+    model = page_request.model
+    if model is None or page_request.faults:
+        found = await load_references(lookups, _read_references(page_request))
+        raise Invalid(
+            {**_name_paths(name_faults(found.faults, page_request.body), page_request.body), **page_request.faults}
+        )
+    requested = _request_payment(page_request, model)
     try:
         offer = await build_offer(lookups, requested)
     except RequestRejected as rejected:
-        raise Invalid(_name_paths(name_faults(rejected.faults, asked.body), asked.body)) from None
+        raise Invalid(_name_paths(name_faults(rejected.faults, page_request.body), page_request.body)) from None
     rules, faults = read_fee_rules(model.fees, offer.items[0].prices[0].money.currency)
     terms = Terms(
         items=offer.items,
@@ -162,11 +164,11 @@ def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
     return replace(wish, language=wish.language or model.template.language) if wish else None
 
 
-def _read_references(asked: _Asked) -> RequestedPayment:
+def _read_references(page_request: _PageRequest) -> RequestedPayment:
     """Return the references of an invalid body. The acquirer account is in its payment fields."""
-    payment = asked.body.get("payment")
+    payment = page_request.body.get("payment")
     source = {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
-    return read_references(asked.merchant.merchant_id, {**asked.body, "paymentSource": source, "url": {}})
+    return read_references(page_request.merchant.merchant_id, {**page_request.body, "paymentSource": source, "url": {}})
 
 
 def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str, list[str]]:
@@ -179,13 +181,13 @@ def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str,
     return named
 
 
-def _request_payment(asked: _Asked, model: PaymentPageRequest) -> RequestedPayment:
+def _request_payment(page_request: _PageRequest, model: PaymentPageRequest) -> RequestedPayment:
     return RequestedPayment(
-        merchant_id=asked.merchant.merchant_id,
+        merchant_id=page_request.merchant.merchant_id,
         items=build_items(model.skus),
         source=RequestedSource(kind=METHOD, mid=model.payment.mid),
         consumer=build_consumer(model.consumer, model.consumer.ip),
-        metadata=render_metadata(asked.body),
+        metadata=render_metadata(page_request.body),
         ipn_url=first_url(sku.url.ipnUrl for sku in model.skus),
         redirect_url=first_url(sku.url.redirectUrl for sku in model.skus),
     )

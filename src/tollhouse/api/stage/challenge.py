@@ -57,9 +57,9 @@ class ChallengeCalls(Calls):
 
         A finished payment is returned unchanged.
         """
-        asked = await read_lenient_request(self._authenticator, request, ChallengeRequest, limit_bytes=MAX_BODY_BYTES)
+        valid = await read_lenient_request(self._authenticator, request, ChallengeRequest, limit_bytes=MAX_BODY_BYTES)
         order_id = read_id(request.path_parameters["orderId"], NO_ORDER)
         rendered = await self._complete(
-            merchant_id=asked.merchant.merchant_id, payment_id=order_id, result=asked.body.result
+            merchant_id=valid.merchant.merchant_id, payment_id=order_id, result=valid.body.result
         )
         return answer_rendered(rendered)

@@ -67,16 +67,16 @@ class IssuerCalls(Calls):
 
         Like an issuer, it accepts any amount and any payment, also a pending, failed or voided one.
         """
-        asked = await read_creation(self._gate, request, ChargebackRequest, operation="chargeback", digest=self._digest)
+        valid = await read_creation(self._gate, request, ChargebackRequest, operation="chargeback", digest=self._digest)
         wish = OperationRequest(
-            merchant_id=asked.merchant.merchant_id,
+            merchant_id=valid.merchant.merchant_id,
             transaction_id=read_id(request.path_parameters["transactionId"], NO_TRANSACTION),
-            request_id=asked.request_id,
+            request_id=valid.request_id,
             mode=Mode.CHARGEBACK,
-            claim=asked.claim,
-            reason=asked.body.reason,
+            claim=valid.claim,
+            reason=valid.body.reason,
         )
         with naming_faults(FAULT_PATHS):
             return answer_rendered(
-                await record_chargeback(self._chargebacks, wish, read_sum(asked.body), asked.body.step)
+                await record_chargeback(self._chargebacks, wish, read_sum(valid.body), valid.body.step)
             )

@@ -160,8 +160,8 @@ class ClockCalls(Calls):
         is 503, with the time reached and how to continue. The clock never goes back. Meanwhile, another such call is
         409.
         """
-        asked = await read_request(self._gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
-        moved = await self._advance(asked.merchant.merchant_id, asked.body.choose_goal)
+        valid = await read_request(self._gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
+        moved = await self._advance(valid.merchant.merchant_id, valid.body.choose_goal)
         answer = ClockAnswer(
             now=render_instant(moved.reading.time),
             ahead=render_duration(moved.reading.offset),

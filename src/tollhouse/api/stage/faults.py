@@ -148,10 +148,10 @@ class FaultCalls(Calls):
 
         Without card and amount it applies to the next message. The oldest matching fault comes first. At most 100 wait.
         """
-        asked = await read_lenient_request(
+        valid = await read_lenient_request(
             self._authenticator, request, FaultRequest, limit_bytes=MAX_BODY_BYTES, card_fields=CARD_FIELDS
         )
-        answer = await self._ask("/control/faults/add", asked.merchant, **asked.body.to_message())
+        answer = await self._ask("/control/faults/add", valid.merchant, **valid.body.to_message())
         if answer.get("isFull"):
             raise Invalid({"fault": ["cannot be added: the maximum is reached"]})
         return Response(render_json(show_faults(answer)), 201)
@@ -171,8 +171,8 @@ class FaultCalls(Calls):
     @call("GET /stage/journal", "Get the issuer's journal", query=JournalQuery, answer=JournalAnswer)
     async def show_journal(self, request: Request) -> Response:
         """Return the issuer's records of your payments, newest first. Stage only."""
-        asked = await read_query(self._authenticator, request, JournalQuery)
-        return Response(render_json(await self._ask("/control/journal", asked.merchant, limit=asked.body.limit)))
+        valid = await read_query(self._authenticator, request, JournalQuery)
+        return Response(render_json(await self._ask("/control/journal", valid.merchant, limit=valid.body.limit)))
 
     async def _ask(self, path: str, merchant: Merchant, **wanted: Any) -> dict[str, Any]:
         return await self._ask_simulator(path, {"acceptor": str(merchant.merchant_id), **wanted})

@@ -148,21 +148,21 @@ class TestCardCalls(Calls):
         The number is new and valid for its brand, and belongs to no real card. Pay with it as with any card, with any
         expiry date and security code.
         """
-        asked = await read_creation(
+        valid = await read_creation(
             self._gate, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
         )
-        claim = asked.claim
-        wish = asked.body.to_wish(claim)
-        made = render(build_answer(await self._desk.create(asked.merchant.merchant_id, wish)))
+        claim = valid.claim
+        wish = valid.body.to_wish(claim)
+        made = render(build_answer(await self._desk.create(valid.merchant.merchant_id, wish)))
         return answer_rendered(await create_once(self._database, claim, _get_made, bytes, made))
 
     @call("GET /testPaymentData", "List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer)
     async def list_test_payment_data(self, request: Request) -> Response:
         """Return the test cards, newest first. Stage only."""
-        asked = await read_query(self._gate, request, TestPaymentDataQuery)
-        wanted, limit = asked.body, min(asked.body.limit, MAX_LIMIT)
+        valid = await read_query(self._gate, request, TestPaymentDataQuery)
+        wanted, limit = valid.body, min(valid.body.limit, MAX_LIMIT)
         found, total = await self._desk.list(
-            asked.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset
+            valid.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset
         )
         meta = ListMeta(total=total, offset=wanted.offset, limit=limit)
         page = TestPaymentDataListAnswer(data=[build_answer(data) for data in found], meta=meta)
@@ -184,11 +184,11 @@ class TestCardCalls(Calls):
     @call(f"PUT {ONE}/balance", "Set a balance", Purpose.SETS_UP, TestBalanceRequest, TestPaymentDataAnswer)
     async def put_test_balance(self, request: Request) -> Response:
         """Set the balance of a test card. Stage only."""
-        asked = await read_request(self._gate, request, TestBalanceRequest)
-        merchant_id, data_id = asked.merchant.merchant_id, _read_data_id(request)
+        valid = await read_request(self._gate, request, TestBalanceRequest)
+        merchant_id, data_id = valid.merchant.merchant_id, _read_data_id(request)
         before = await self._desk.read(merchant_id, data_id)
         try:
-            balance = Money.parse(asked.body.balance, before.balance.currency)
+            balance = Money.parse(valid.body.balance, before.balance.currency)
         except AmountError as error:
             raise Invalid({"balance": [str(error)]}) from None
         return _show(await self._desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
@@ -196,9 +196,9 @@ class TestCardCalls(Calls):
     @call(f"PUT {ONE}/allowedIps", "Set addresses", Purpose.SETS_UP, TestAddressesRequest, TestPaymentDataAnswer)
     async def put_test_addresses(self, request: Request) -> Response:
         """Set the addresses from which consumers may pay; others are declined with 5063. Stage only."""
-        asked = await read_request(self._gate, request, TestAddressesRequest)
-        addresses = list(dict.fromkeys(asked.body.ips))
-        return _show(await self._desk.change(asked.merchant.merchant_id, _read_data_id(request), allowedIps=addresses))
+        valid = await read_request(self._gate, request, TestAddressesRequest)
+        addresses = list(dict.fromkeys(valid.body.ips))
+        return _show(await self._desk.change(valid.merchant.merchant_id, _read_data_id(request), allowedIps=addresses))
 
     # The body is not read: the path has everything.
 

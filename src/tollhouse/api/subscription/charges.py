@@ -82,16 +82,16 @@ class ChargeCalls(Calls):
     )
     async def list_upcoming_charges(self, request: Request) -> Response:
         """Return the next charges of a subscription, if nothing changes. The first may be in progress."""
-        asked = await read_query(self._gate, request, UpcomingQuery)
-        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        listed = list_upcoming(await access_subscription(self._biller, key), most=asked.body.limit)
+        valid = await read_query(self._gate, request, UpcomingQuery)
+        key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        listed = list_upcoming(await access_subscription(self._biller, key), most=valid.body.limit)
         return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
 
     @call("POST /subscription/preview", "Preview a sign-up", Purpose.READS, PreviewRequest, PreviewAnswer)
     async def preview_subscription(self, request: Request) -> Response:
         """Return the charges of a sign-up, at once and later. Nothing is stored."""
-        asked = await read_request(self._gate, request, PreviewRequest)
-        merchant_id, body = asked.merchant.merchant_id, asked.body
+        valid = await read_request(self._gate, request, PreviewRequest)
+        merchant_id, body = valid.merchant.merchant_id, valid.body
         prices = [price.price for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
         at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)
         due, charges = preview(prices, at, most=body.limit)

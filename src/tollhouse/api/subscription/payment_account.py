@@ -89,7 +89,7 @@ class SubscriptionAccountCalls(Calls):
         pending and if it is declined. With action `redirect`, send the cardholder to `payment.url`; the final status
         is sent by callback.
         """
-        asked = await read_card_request(
+        card_request = await read_card_request(
             self._gate,
             request,
             self._context(),
@@ -98,30 +98,32 @@ class SubscriptionAccountCalls(Calls):
             digest=self._biller.lookups.vault.digest,
             operation=CHANGE_OPERATION,
         )
-        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        key = card_request.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         try:
-            rendered = await charge(self._biller.charging, await self._build_intent(request, key, asked))
+            rendered = await charge(self._biller.charging, await self._build_intent(request, key, card_request))
         except Invalid as error:
-            rendered = await replay_or_reject(self._biller.charging.requests, asked, error)
+            rendered = await replay_or_reject(self._biller.charging.requests, card_request, error)
         return answer_rendered(replace(rendered, status=200))  # the verification is recorded as a payment
 
     async def _build_intent(
-        self, request: Request, key: tuple[int, int], asked: CardRequest[SubscriptionAccountRequest]
+        self, request: Request, key: tuple[int, int], card_request: CardRequest[SubscriptionAccountRequest]
     ) -> Intent:
         """Build the verification. Raises NotFound, and Invalid with all faults of the request."""
-        source, consumer = _read_card(asked)
+        source, consumer = _read_card(card_request)
         requested = await request_change(
-            self._biller, key, source, consumer, request_id=asked.request_id, claim=asked.claim
+            self._biller, key, source, consumer, request_id=card_request.request_id, claim=card_request.claim
         )
-        if asked.model is None or asked.faults:
-            raise Invalid(await find_faults(self._biller.lookups, asked, requested))
+        if card_request.model is None or card_request.faults:
+            raise Invalid(await find_faults(self._biller.lookups, card_request, requested))
         intent = await build_change(self._biller, requested)
-        reject_misplaced_card_numbers(request, intent, asked)
+        reject_misplaced_card_numbers(request, intent, card_request)
         return intent
 
 
-def _read_card(asked: CardRequest[SubscriptionAccountRequest]) -> tuple[RequestedSource, RequestedConsumer]:
+def _read_card(card_request: CardRequest[SubscriptionAccountRequest]) -> tuple[RequestedSource, RequestedConsumer]:
     """Return the card and its holder, from an invalid body as far as they can be read."""
-    if asked.model is None or asked.faults:
-        return read_source(asked.body), read_consumer(asked.body)
-    return build_source(asked.model.paymentSource), build_consumer(asked.model.consumer, asked.model.consumer.ip)
+    if card_request.model is None or card_request.faults:
+        return read_source(card_request.body), read_consumer(card_request.body)
+    return build_source(card_request.model.paymentSource), build_consumer(
+        card_request.model.consumer, card_request.model.consumer.ip
+    )

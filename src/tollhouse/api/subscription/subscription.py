@@ -95,13 +95,13 @@ class SubscriptionCalls(Calls):
 
         Later charges follow by their offsets. A charge in progress keeps its price. Without prices nothing changes.
         """
-        asked = await read_request(self._gate, request, SubscriptionChangeRequest)
-        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        prices = [price.price for price in asked.body.price]
+        valid = await read_request(self._gate, request, SubscriptionChangeRequest)
+        key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        prices = [price.price for price in valid.body.price]
         if not prices:
             return show((await access_subscription(self._biller, key)).subscription)
         with naming_faults({Subject.CURRENCY: "price.{item}.currency"}):
-            return show(await reprice(self._biller, key, prices, request_id=asked.request_id))
+            return show(await reprice(self._biller, key, prices, request_id=valid.request_id))
 
     @call(
         "PUT /subscription/{subscriptionId}/cancel",
@@ -116,9 +116,9 @@ class SubscriptionCalls(Calls):
         Until then its status is unchanged, and `cancelDate` is the end. A subscription that is already canceled is
         unchanged. A charge in progress is finished.
         """
-        asked = await read_request(self._gate, request, SubscriptionCancelRequest)
-        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        return show(await cancel(self._biller, key, asked.body.to_cancellation(), request_id=asked.request_id))
+        valid = await read_request(self._gate, request, SubscriptionCancelRequest)
+        key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        return show(await cancel(self._biller, key, valid.body.to_cancellation(), request_id=valid.request_id))
 
     @call(
         "PUT /subscription/{subscriptionId}/recover",
@@ -132,9 +132,9 @@ class SubscriptionCalls(Calls):
 
         A subscription that is not canceled is unchanged.
         """
-        asked = await read_request(self._gate, request, SubscriptionRecoverRequest)
-        key = asked.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        return show(await recover(self._biller, key, request_id=asked.request_id))
+        valid = await read_request(self._gate, request, SubscriptionRecoverRequest)
+        key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
+        return show(await recover(self._biller, key, request_id=valid.request_id))
 
 
 def show(subscription: Subscription) -> Response:
