@@ -66,7 +66,7 @@ class SkuChangeRequest(Body):
     type: SkuKind | None = Field(None, description="A subscription has later charges.")
     price: Annotated[Schedule, Complaining] = Field(
         default_factory=list,
-        description="Its charges; of a one-time product one that does not repeat.",
+        description="Its prices; for a one-time SKU one that does not repeat.",
     )
     currency: Annotated[AnyCurrency | None, Complaining] = Field(None, description="ISO 4217, with `amount`.")
     amount: Annotated[Decimal | None, WithJsonSchema({"type": "number", "minimum": 0})] = Field(

@@ -196,7 +196,7 @@ class PriceData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
 
 
 class SkuData(ApiResponse, frozen=True, kw_only=True, rename="camel"):
-    """An item for sale. `price` is an amount for one-time products and a schedule for subscriptions."""
+    """An item for sale. `price` is an amount for one-time SKUs and a schedule for subscriptions."""
 
     name: str
     site_id: str

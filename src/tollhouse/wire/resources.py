@@ -70,7 +70,7 @@ class PriceAnswer(ResponseModel):
 
 
 class SkuAnswer(ResponseModel):
-    """A SKU. `price` is a number for one-time products and a list of charges for subscriptions."""
+    """A SKU. `price` is a number for one-time SKUs and a list of charges for subscriptions."""
 
     name: str = Field(description="The SKU's name in payments: `sku.name`.")
     siteId: str

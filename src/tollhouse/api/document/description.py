@@ -43,7 +43,7 @@ GROUPS = {
     "chargeback": ("Charge-backs", "Let consumers repay chargebacks."),
     "consumer": ("Consumers", "Manage consumers, their groups and their cards."),
     "site": ("Sites", "Manage your sites."),
-    "sku": ("Products", "Manage SKUs, which payments can name in place of prices."),
+    "sku": ("SKUs", "Manage SKUs, which payments can name in place of prices."),
     "transaction": ("Callbacks", "Get callbacks, and send them again."),
     "order": ("Callbacks", "Get callbacks, and send them again."),
     "feed": ("Feed", "List transactions, newest first."),

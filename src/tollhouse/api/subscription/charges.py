@@ -48,7 +48,7 @@ class PreviewRequest(Body):
     """The subject of a sign-up: prices or a SKU."""
 
     sku: Annotated[PreviewSku | None, BeforeValidator(lambda content: content or None)] = Field(
-        None, description="A product. Required, or `price`."
+        None, description="A SKU. Required, or `price`."
     )
     price: Schedule = Field(
         default_factory=list,
