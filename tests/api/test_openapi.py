@@ -19,6 +19,11 @@ from tests.support.webshop import WebShop, card
 #: Of random requests to each path. A longer run: `API_EXAMPLES=5000 pytest tests/api/test_openapi.py`.
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))
 
+VERBS = (
+    {"Add", "Advance", "Block", "Cancel", "Capture", "Change", "Charge", "Check", "Complete", "Create", "Delete"}
+    | {"Disable", "Enable", "Get", "List", "Preview", "Record", "Refund", "Send", "Set", "Tokenize", "Unblock"}
+    | {"Undo", "Update", "Void"}
+)
 #: What makes a random body one that may be approved. Which cards and sites there are is nothing that a schema says.
 SOUND: dict[str, dict[str, Any]] = {
     "paymentSource": {"number": number_of("visa"), "cvv": "009", "emulateCode": "0000"},
@@ -118,6 +123,14 @@ async def test_the_document_is_valid(shop: WebShop) -> None:
     schemathesis.openapi.from_dict(document).validate()
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema)
+
+
+async def test_summaries_are_a_verb_and_an_object(shop: WebShop) -> None:
+    """The summary of a call is an imperative verb and its object, and no two calls have the same one."""
+    document = (await shop.get("/openapi.json", key="")).json()
+    summaries = [operation["summary"] for path in document["paths"].values() for operation in path.values()]
+    assert {summary for summary in summaries if summary.partition(" ")[0] not in VERBS or " " not in summary} == set()
+    assert [summary for summary, count in Counter(summaries).items() if count > 1] == []
 
 
 async def test_answers_are_as_described(shop: WebShop) -> None:

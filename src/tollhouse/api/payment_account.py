@@ -41,7 +41,7 @@ class AccountCalls(Calls):
 
     @call(
         "GET /consumer/{consumerId}/paymentAccounts",
-        "List a consumer's cards",
+        "List a consumer's stored cards",
         query=AccountsQuery,
         answer=AccountListAnswer,
     )

@@ -44,7 +44,7 @@ class PaymentCalls(Calls):
         self._gate = gate
         self._context = context
 
-    @call("POST /payment", "Pay", Purpose.SELLS, PaymentRequest, PaymentAnswer, takes_request_id=True)
+    @call("POST /payment", "Charge a card", Purpose.SELLS, PaymentRequest, PaymentAnswer, takes_request_id=True)
     async def post_payment(self, request: Request) -> Response:
         """Charge a card, a token or a stored card.
 
