@@ -136,7 +136,7 @@ class Gateway:
             unresolved = await count_unresolved(connection)
             late = await count_late_approvals(connection)
             violations = await count_violations(connection)
-            letters = await count_waiting(connection)
+            emails = await count_waiting(connection)
             renewals = await select_hour(connection)
             lags = await select_lags(connection, self.sweeps)
         self.metrics.outbox_depth.set(outbox.depth)
@@ -145,7 +145,7 @@ class Gateway:
         self.metrics.late_approvals.set(late.found)
         self.metrics.late_approvals_unreversed.set(late.unreversed)
         self.metrics.ledger_violations.set(violations)
-        self.metrics.letters_waiting.set(letters)
+        self.metrics.emails_waiting.set(emails)
         self.metrics.renewals_due.set(renewals.due)
         self.metrics.renewals_paused.set(renewals.paused_at is not None)
         for name, seconds in lags.items():

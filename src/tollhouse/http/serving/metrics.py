@@ -76,7 +76,7 @@ class Metrics:
         self.renewals_paused = self._gauge(
             "tollhouse_renewals_paused", "1 while renewals are paused because an hour had far more than its forecast."
         )
-        self.letters_waiting = self._gauge("tollhouse_letters_waiting", "Emails to consumers that are not sent yet.")
+        self.emails_waiting = self._gauge("tollhouse_emails_waiting", "Emails to consumers that are not sent yet.")
         self.sweep_lag = self._gauge(
             "tollhouse_sweep_lag_seconds", "Time since the retention of the oldest row ended.", "table"
         )
