@@ -1,4 +1,4 @@
-"""The interface of acquirers: requests and outcomes.
+"""The interface of acquirers: requests, outcomes, and the check that a response belongs to its request.
 
 Only an explicit response approves or declines. Every other result after the first byte is `Unknown`, which is a state
 and not an error. A message that was not sent is `RequestNotSent`.
@@ -260,3 +260,37 @@ class Acquirer(Protocol):
         Return False if the outcome is unknown. Safe to repeat.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """The parts of a request that its response repeats. The amount is in minor units. None was not repeated."""
+
+    reference: str
+    amount_minor: int | None
+    currency: str | None
+
+
+def check_echo(finding: Finding, echo: Echo, *, reference: str, money: Money) -> Finding:
+    """Return the outcome, or Unknown if the response repeats a different reference, amount or currency.
+
+    An approval or a decline must repeat all three. A response about an unknown reference need not.
+    """
+    if echo.reference != reference:
+        return Unknown("answer about another reference")
+    if echo.amount_minor is None and echo.currency is None and not isinstance(finding, Approved | Declined):
+        return finding
+    if echo.currency != money.currency.code:
+        return Unknown("answer about another currency")
+    if not _is_amount_right(finding, echo.amount_minor, money):
+        return Unknown("answer about another amount")
+    return finding
+
+
+def _is_amount_right(finding: Finding, amount_minor: int | None, money: Money) -> bool:
+    """Return whether the amount is the requested one, or part of it for a partial approval."""
+    if amount_minor is None:
+        return False
+    if isinstance(finding, Approved) and finding.response_code == PARTIAL:
+        return amount_minor <= money.amount_minor
+    return amount_minor == money.amount_minor

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from tollhouse.acquirers.echo import Echo, check_echo
 from tollhouse.acquirers.model import (
     AccountQuery,
     AcquirerDispute,
@@ -23,6 +22,7 @@ from tollhouse.acquirers.model import (
     Closed,
     Declined,
     DisputeQuery,
+    Echo,
     Finding,
     NotSent,
     Proof,
@@ -32,6 +32,7 @@ from tollhouse.acquirers.model import (
     Unknown,
     Update,
     Updated,
+    check_echo,
 )
 from tollhouse.acquirers.simulated_disputes import encode_ids, encode_query, is_acknowledged, read_page
 from tollhouse.kernel.card import Card, CardDataError, CardNumber, Expiry

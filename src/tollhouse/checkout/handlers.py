@@ -7,8 +7,6 @@ from collections.abc import Callable
 import structlog
 
 from tollhouse.checkout import pages
-from tollhouse.checkout.assets import PATH as ASSETS_PATH
-from tollhouse.checkout.assets import TYPES, read_asset
 from tollhouse.checkout.http import (
     choose_page_words,
     get_peer_address,
@@ -20,6 +18,7 @@ from tollhouse.checkout.http import (
     respond_readiness,
     send,
 )
+from tollhouse.checkout.pages import ASSET_TYPES, ASSETS_PATH, read_asset
 from tollhouse.checkout.words import Words
 from tollhouse.http.problems import build_retry_after
 from tollhouse.http.requests import Request
@@ -151,7 +150,7 @@ async def serve_asset(request: Request) -> Response:
     except KeyError:
         raise NotFound from None
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(content, 200, TYPES[name.rpartition(".")[2]], headers)
+    return Response(content, 200, ASSET_TYPES[name.rpartition(".")[2]], headers)
 
 
 async def _find_words(database: Database, request: Request, step: Step) -> Words:

@@ -1,17 +1,20 @@
-"""Rendering of the cardholder's pages, each with its content security policy.
+"""Rendering of the cardholder's pages, each with its content security policy, and their static files.
 
 The pages set no cookies, load nothing from other servers, and run no scripts except our own files.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tollhouse.checkout.assets import asset, integrity
 from tollhouse.checkout.words import Words
 from tollhouse.payments.authentication.challenge_flow import Challenge, Collect, Ended
 from tollhouse.payments.model import Payment
@@ -29,7 +32,11 @@ environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
 )
-environment.globals.update(asset=asset, integrity=integrity)
+
+#: The static files of the pages.
+ASSETS_PATH = "/3ds/assets/"
+ASSET_TYPES = {"css": "text/css", "js": "text/javascript"}
+ASSET_NAMES = frozenset({"challenge.js", "checkout.css", "collect.js", "method.js", "pay.css", "pay.js", "wait.js"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +133,26 @@ def _origin(url: str) -> str:
     """
     parts = urlsplit(url)
     return "".join(character for character in f"{parts.scheme}://{parts.netloc}" if character not in "; ,'")
+
+
+@cache
+def read_asset(name: str) -> bytes:
+    """Return a file's content. Raises KeyError for an unknown name."""
+    if name not in ASSET_NAMES:
+        raise KeyError(name)
+    return files(__package__).joinpath("static", name).read_bytes()
+
+
+@cache
+def asset(name: str) -> str:
+    """Return a file's URL, which changes with its content."""
+    return f"{ASSETS_PATH}{name}?v={hashlib.sha256(read_asset(name)).hexdigest()[:12]}"
+
+
+@cache
+def integrity(name: str) -> str:
+    """Return a file's digest for Subresource Integrity."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(read_asset(name)).digest()).decode()
+
+
+environment.globals.update(asset=asset, integrity=integrity)

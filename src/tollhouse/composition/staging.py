@@ -29,8 +29,7 @@ from tollhouse.payments.resolve.resolve_attempts import select_attempts_busy
 from tollhouse.phones.sender import RecordingSender
 from tollhouse.phones.verify import PhoneDependencies
 from tollhouse.stage.advance import ClockDependencies, advance, get_next_due
-from tollhouse.stage.clock_tasks import ClockDrivenTask, DueMoment, query_rows, return_no_due_time
-from tollhouse.stage.disputes import Disputes
+from tollhouse.stage.clock_tasks import ClockDrivenTask, Disputes, DueMoment, query_rows, return_no_due_time
 from tollhouse.stage.home import StagePages
 from tollhouse.stage.inbox import Inbox
 from tollhouse.stage.mailbox import Mailbox

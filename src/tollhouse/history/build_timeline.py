@@ -221,10 +221,7 @@ def _describe_step(step: Row, facts: Mapping[str, str], *, finished_at: datetime
     facts = {**facts, **_real_time(step["at"], step["real_at"])}
     if step["reached_state"] is None:
         return HistoryEntry(
-            step["at"],
-            EntryKind.ACQUIRER,
-            "The acquirer was queried, and the outcome is still unknown",
-            facts,
+            step["at"], EntryKind.ACQUIRER, "The acquirer was queried, and the outcome is still unknown", facts
         )
     own = _facts(**{"from": step["left_state"], "to": step["reached_state"], "responseCode": step["response_code"]})
     at = min(step["at"], finished_at) if finished_at else step["at"]

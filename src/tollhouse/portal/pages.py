@@ -11,7 +11,7 @@ from tollhouse.catalog.model import Offset, Price
 from tollhouse.http.responses import Response, answer_html
 from tollhouse.ipn.log import describe_attempt
 from tollhouse.ipn.model import DeliveryEntry
-from tollhouse.wire.pretty import html_of_json, set_out
+from tollhouse.wire.render import html_of_json, set_out
 
 #: Browsers and proxies must not store a page, frame it, or send its address or forms elsewhere.
 PAGE_HEADERS = {

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from tollhouse.http.responses import Response, answer_html
 from tollhouse.ipn.log import describe_attempt
-from tollhouse.wire.pretty import html_of_json, set_out
+from tollhouse.wire.render import html_of_json, set_out
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "

@@ -1,14 +1,22 @@
-"""Render responses to bytes, and moments to the forms of the API."""
+"""Render responses to bytes, moments to the forms of the API, and JSON and short texts to safe HTML for people."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
 
 from tollhouse.wire.answers import Moment, Timestamp
+
+#: A name with its colon, a text, a number, or a JSON literal.
+_PIECE = re.compile(
+    r'(?P<name>"(?:[^"\\]|\\.)*"(?=\s*:))|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
+)
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def leave_out_none(**fields: Any) -> dict[str, Any]:
@@ -65,3 +73,29 @@ def build_moment(moment: datetime) -> Moment:
 def build_timestamp(moment: datetime) -> Timestamp:
     """Return a moment in the three forms of the API."""
     return Timestamp(dateTime=render_date(moment), timezone="+00:00", unixTime=str(int(moment.timestamp())))
+
+
+def set_out(content: bytes) -> str:
+    """Indent JSON by two spaces, keeping its numbers and texts.
+
+    Return a text that is not JSON unchanged.
+    """
+    try:
+        return msgspec.json.format(content, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return content.decode("utf-8", "replace")
+
+
+def html_of_json(text: str) -> str:
+    """Return JSON as escaped HTML, with its parts in elements of the classes `name`, `text`, `number` and `word`."""
+    parts: list[str] = []
+    end = 0
+    for found in _PIECE.finditer(text):
+        parts += [escape(text[end : found.start()]), f'<span class="{found.lastgroup}">{escape(found[0])}</span>']
+        end = found.end()
+    return "".join([*parts, escape(text[end:])])
+
+
+def html_of_prose(text: str) -> str:
+    """Return a sentence as escaped HTML, with backquoted parts as code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))

@@ -5,8 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.acquirers.echo import Echo, check_echo
-from tollhouse.acquirers.model import PARTIAL, Approved, Declined, Finding, ReferenceUnknown, Reversed, Unknown
+from tollhouse.acquirers.model import (
+    PARTIAL,
+    Approved,
+    Declined,
+    Echo,
+    Finding,
+    ReferenceUnknown,
+    Reversed,
+    Unknown,
+    check_echo,
+)
 from tollhouse.kernel.money import Currency, Money
 
 APPROVED = Approved("A1", "N1")

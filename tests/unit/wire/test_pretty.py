@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.wire.pretty import html_of_json, html_of_prose, set_out
+from tollhouse.wire.render import html_of_json, html_of_prose, set_out
 
 
 def test_json_keeps_its_numbers() -> None:

@@ -16,8 +16,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import CSS, Response, answer_file, answer_html
 from tollhouse.http.routes import Route
 from tollhouse.kernel.codes import list_codes
-from tollhouse.wire.pretty import html_of_json, html_of_prose
-from tollhouse.wire.render import render_json
+from tollhouse.wire.render import html_of_json, html_of_prose, render_json
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "

@@ -19,8 +19,7 @@ from tollhouse.api.document.reference_fields import (
     slug,
 )
 from tollhouse.ipn.message.signature import sign_status, sign_webhook
-from tollhouse.wire.pretty import set_out
-from tollhouse.wire.render import render_json
+from tollhouse.wire.render import render_json, set_out
 
 METHODS = ("post", "get", "put", "delete")
 JSON = "application/json"

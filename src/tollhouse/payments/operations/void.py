@@ -20,12 +20,7 @@ from tollhouse.payments.finish import load_stored_response
 from tollhouse.payments.idempotency import replay_claim, run_once
 from tollhouse.payments.model import AttemptState, Payment, Status
 from tollhouse.payments.operations.balance import decide_release, decide_void
-from tollhouse.payments.operations.operate import (
-    OperationRequest,
-    load_named,
-    operate,
-    replay_response,
-)
+from tollhouse.payments.operations.operate import OperationRequest, load_named, operate, replay_response
 from tollhouse.payments.operations.store import lock_balance, update_reversing
 from tollhouse.payments.resolve.resolve_attempts import resolve_attempt
 from tollhouse.storage.database import PlainConnection

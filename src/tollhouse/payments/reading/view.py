@@ -15,14 +15,7 @@ from tollhouse.payments.model import Payment, Status, Subscribing, SubscriptionS
 from tollhouse.payments.reading.public_names import name_transaction
 from tollhouse.rates.model import convert
 from tollhouse.wire.answers import ConsumerBlock, SourceAnswer, SubscriptionBlock, VatBlock
-from tollhouse.wire.render import (
-    build_moment,
-    build_timestamp,
-    leave_out_none,
-    render,
-    render_date,
-    render_json,
-)
+from tollhouse.wire.render import build_moment, build_timestamp, leave_out_none, render, render_date, render_json
 
 #: The description of a payment with an open outcome.
 PENDING_TEXT = "PENDING"
