@@ -70,7 +70,7 @@ class NotAnswered(ClientError):
     """
 
     def __init__(self, reason: str, *, status: int | None, request_id: str) -> None:
-        advice = f"The request may have been carried out: repeat it under the same request_id, {request_id}"
+        advice = f"The request may have been processed. Repeat it with the same request_id, {request_id}"
         super().__init__(f"{reason} {advice}", request_id=request_id)
         self.status = status
 
@@ -167,7 +167,7 @@ class Exchange(Generic[Answer]):
         """Return the response, or the error with the reason for its absence."""
         status = outcome.status
         if status is None:
-            error = self._doubt(f"No answer came: {outcome.cause!r}.", None)
+            error = self._doubt(f"No response arrived: {outcome.cause!r}.", None)
             error.__cause__ = outcome.cause
             return error
         if 200 <= status < 300:
@@ -175,7 +175,7 @@ class Exchange(Generic[Answer]):
         if _is_refusal(status):
             return self._read_refusal(status, outcome.content)
         if _is_redirect(status):
-            return self._doubt(f"The answer was a redirect ({status}); check the base URL.", status)
+            return self._doubt(f"The response was a redirect ({status}). Check the base URL.", status)
         return self._doubt(f"{status}: {_read_problem(outcome.content).message}", status)
 
     def _read_success(self, status: int, content: bytes) -> Answer | ClientError | None:
@@ -184,13 +184,13 @@ class Exchange(Generic[Answer]):
         try:
             answer: Answer = msgspec.json.decode(content, type=self._call.answer)
         except UNREADABLE as error:
-            return self._doubt(f"The answer ({status}) could not be read: {error}.", status)
+            return self._doubt(f"The response ({status}) could not be read: {error}.", status)
         return answer
 
     def _read_refusal(self, status: int, content: bytes) -> ClientError:
         problem = _read_problem(content)
         if self._is_in_doubt and (status in ABOUT_THE_CALLER or not problem.is_ours):
-            return self._doubt(f"An attempt was not answered, and the next one was refused with {status}.", status)
+            return self._doubt(f"An attempt got no response, and the next one was rejected with {status}.", status)
         return ApiError(status, problem.message, problem.errors, request_id=self.message.request_id)
 
     def _doubt(self, reason: str, status: int | None) -> NotAnswered:
@@ -218,7 +218,7 @@ def _read_problem(content: bytes) -> _Problem:
     try:
         return msgspec.json.decode(content, type=_Problem)
     except UNREADABLE:
-        return _Problem("The answer gives no reason.", is_ours=False)
+        return _Problem("The response gives no reason.", is_ours=False)
 
 
 def check_base_url(base_url: str) -> str:

@@ -61,7 +61,7 @@ def _read_with(secret: str, body: bytes, headers: Mapping[str, str], now: float)
     try:
         ipn = msgspec.json.decode(body, type=Ipn)
     except UNREADABLE:
-        raise SignatureMismatch("The body is no callback.") from None
+        raise SignatureMismatch("The body is not a callback.") from None
     subject_id, status = _subject_of(ipn)
     if " " not in headers["webhook-signature"]:  # in a rotation it is made with a secret that may be gone here
         verify_status(secret, headers.get("x-signature", ""), subject_id=subject_id, status=status)
@@ -76,4 +76,4 @@ def _subject_of(ipn: Ipn) -> tuple[str, str]:
         return ipn.payment.transaction_id, ipn.payment.status
     if ipn.subscription is not None:
         return ipn.subscription.id, ipn.subscription.status
-    raise SignatureMismatch("The callback is about nothing.")
+    raise SignatureMismatch("The callback has no subject.")

@@ -140,7 +140,7 @@ def columns_of_operation(payment: Payment, *, resolve_seconds: float) -> dict[st
 def columns_of_chargeback(payment: Payment) -> dict[str, Any]:
     """Return the columns of `insert_chargeback`."""
     if payment.dispute is None:
-        raise InternalError("A charge-back is no step of a dispute.")
+        raise InternalError("A chargeback is not a step of a dispute.")
     return _columns_of_step(payment) | columns_of_dispute(payment.dispute)
 
 

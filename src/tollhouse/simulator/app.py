@@ -114,7 +114,7 @@ class MachineCalls:
     def _check(self, request: Request) -> None:
         """Raise NotAuthenticated unless the request shows the secret."""
         if not compare_digest(request.headers.get("authorization").encode(), self._expected):
-            raise NotAuthenticated("The simulator is for the gateway only.")
+            raise NotAuthenticated("The simulator is for the gateway only. Send its secret.")
 
 
 class BankPages:

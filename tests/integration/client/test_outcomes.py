@@ -152,5 +152,5 @@ def test_nobody_listens(kind: str) -> None:
     """A connection that is refused has no answer either."""
     with serving() as server:
         server.close()
-        with pytest.raises(NotAnswered, match="No answer came"):
+        with pytest.raises(NotAnswered, match="No response arrived"):
             void(kind, server.url)

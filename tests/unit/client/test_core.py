@@ -144,7 +144,7 @@ def test_a_refusal_names_its_fields() -> None:
 def test_an_unknown_outcome_is_never_a_refusal(doubts: list[AttemptOutcome], last: AttemptOutcome) -> None:
     """Silence, 3xx, 408, 409, 429, 5xx and unreadable successes end as NotAnswered, which names the request id."""
     _, running = exchange(calls.void("1", request_id="order-1"), *doubts, last)
-    with pytest.raises(NotAnswered, match="repeat it under the same request_id, order-1") as caught:
+    with pytest.raises(NotAnswered, match="Repeat it with the same request_id, order-1") as caught:
         running.answer()
     assert caught.value.request_id == "order-1"
     assert caught.value.status == last.status
@@ -175,7 +175,7 @@ def test_the_gateways_own_refusal_is_final(status: int) -> None:
 )
 def test_a_refusal_without_a_reason_is_a_refusal(body: bytes) -> None:
     """Something between client and gateway may refuse a request, in a form of its own."""
-    with pytest.raises(ApiError, match="413: The answer gives no reason"):
+    with pytest.raises(ApiError, match="413: The response gives no reason"):
         exchange(calls.payment("1"), AttemptOutcome(413, body))[1].answer()
 
 

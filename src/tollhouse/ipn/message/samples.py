@@ -69,7 +69,7 @@ def build_sample(kind: str, *, at: datetime, url: str, form: Form = "json", fail
             raise ValueError("An event about a subscription has no legacy form, and does not fail.")
         return _build_subscription_sample(kind, at=at, url=url)
     if kind in DISPUTE_KINDS and failed:
-        raise ValueError("A charge-back does not fail.")
+        raise ValueError("A chargeback does not fail.")
     payment = _build_transaction(kind, Status.FAIL if failed else Status.SUCCESS, at)
     [row] = RecordEvent().rows(payment)
     body = row.body if form == "json" else build_xml(payment)
