@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tollhouse.api.payment.card_request import CardRequest
 from tollhouse.api.payment.payment_request import (
     build_consumer,
     build_items,
@@ -26,7 +27,6 @@ from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
-from tollhouse.idempotency.model import Claim
 from tollhouse.idempotency.replay import replay
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import RequestRejected
@@ -42,23 +42,10 @@ from tollhouse.payments.charge.requested_payment import RequestedPayment, Reques
 from tollhouse.wire.answers import PaymentPageAnswer
 
 if TYPE_CHECKING:
-    from tollhouse.merchants.model import Merchant
     from tollhouse.notices.model import ReceiptRequest
     from tollhouse.payments.dependencies import IntentLookups
 
 OPERATION = "paymentPage"
-
-
-@dataclass(frozen=True, slots=True)
-class _PageRequest:
-    """A request that was read."""
-
-    merchant: Merchant
-    request_id: str
-    claim: Claim | None
-    body: dict[str, Any]
-    model: PaymentPageRequest | None
-    faults: dict[str, list[str]]
 
 
 class PaymentPageCalls(Calls):
@@ -107,7 +94,7 @@ class PaymentPageCalls(Calls):
 
 async def _read(
     links: LinkDependencies, gate: RequestAuthenticator, request: Request, context: dict[str, Any]
-) -> _PageRequest:
+) -> CardRequest[PaymentPageRequest]:
     """Authenticate, decode and validate, and collect the faults of the body alone."""
     merchant = await gate.access(request)
     body, card_faults = await read_object(request)
@@ -118,10 +105,12 @@ async def _read(
     except ValidationError as error:
         faults = describe_faults(error) | faults
     claim = build_claim(request, merchant, body, operation=OPERATION, digest=links.lookups.vault.digest)
-    return _PageRequest(merchant, request.request_id, claim, body, model, faults)
+    return CardRequest(merchant, request.request_id, claim, body, model, faults)
 
 
-async def _build_terms(lookups: IntentLookups, page_request: _PageRequest) -> tuple[Terms, timedelta]:
+async def _build_terms(
+    lookups: IntentLookups, page_request: CardRequest[PaymentPageRequest]
+) -> tuple[Terms, timedelta]:
     """Load the references of a request and build the terms of its page. Raises Invalid with all faults."""
     model = page_request.model
     if model is None or page_request.faults:
@@ -164,7 +153,7 @@ def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
     return replace(wish, language=wish.language or model.template.language) if wish else None
 
 
-def _read_references(page_request: _PageRequest) -> RequestedPayment:
+def _read_references(page_request: CardRequest[PaymentPageRequest]) -> RequestedPayment:
     """Return the references of an invalid body. The acquirer account is in its payment fields."""
     payment = page_request.body.get("payment")
     source = {"mid": payment.get("mid")} if isinstance(payment, dict) else {}
@@ -181,7 +170,7 @@ def _name_paths(faults: dict[str, list[str]], body: dict[str, Any]) -> dict[str,
     return named
 
 
-def _request_payment(page_request: _PageRequest, model: PaymentPageRequest) -> RequestedPayment:
+def _request_payment(page_request: CardRequest[PaymentPageRequest], model: PaymentPageRequest) -> RequestedPayment:
     return RequestedPayment(
         merchant_id=page_request.merchant.merchant_id,
         items=build_items(model.skus),
