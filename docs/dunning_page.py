@@ -192,7 +192,7 @@ def describe(course: dunning.DunningRule) -> str:
     if course.then == "retry":
         wait_hours = round(course.wait.total_seconds() / 3600)
         return f"Retried, {describe_hours(wait_hours)} later at the earliest" if wait_hours else "Retried"
-    words = f"{'Waits' if course.then == 'hold' else 'Ends'}: {REASON_WORDS[course.reason or '']}"
+    words = f"{'Waits' if course.then == 'await_card' else 'Ends'}: {REASON_WORDS[course.reason or '']}"
     return f"{words}; so do all subscriptions on that card" if course.takes_all_on_card else words
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from tollhouse.kernel import codes
 
-Then = Literal["retry", "hold", "end"]
+Then = Literal["retry", "await_card", "end"]
 
 #: The newest declines of a card that any limit of the data can need.
 MAX_DECLINES = 50
@@ -32,17 +32,17 @@ DEFAULT_WORDS = frozenset({"", "default", "enable", "enabled"})
 DISABLED_WORDS = frozenset({"disable", "disabled"})
 DAYS_FORM = re.compile(r"[1-9][0-9]?( *, *[1-9][0-9]?)*", re.ASCII)
 
-_SEVERITY = {"retry": 0, "hold": 1, "end": 2}
+_SEVERITY = {"retry": 0, "await_card": 1, "end": 2}
 
 Reason = Literal[
-    "cardholder_needed",  # hold: only the cardholder can authenticate, and is absent
+    "cardholder_needed",  # await_card: only the cardholder can authenticate, and is absent
     "cardholder_stopped",  # end: the cardholder revoked the payment at the issuer
     "consumer_blocked",  # end: the merchant blocked the consumer
     "never_again",  # end: declined for good
-    "new_account_needed",  # hold: the same card data would be declined again
-    "no_time_left",  # hold: the next retry would be too late; end: it is already too late
-    "not_to_be_repeated",  # hold: the issuer will hardly approve a retry, or its response is unknown
-    "retries_disabled",  # hold: the site wants no retries
+    "new_account_needed",  # await_card: the same card data would be declined again
+    "no_time_left",  # await_card: the next retry would be too late; end: it is already too late
+    "not_to_be_repeated",  # await_card: the issuer will hardly approve a retry, or its response is unknown
+    "retries_disabled",  # await_card: the site wants no retries
     "retries_used_up",  # end: the last retry failed
 ]
 
@@ -145,7 +145,7 @@ def decide(failure: Failure, policy: Policy) -> Decision:
     end = choose_end(failure.due_at, failure.next_due_at, policy)
     if failure.failed_at >= end:
         return End("no_time_left")
-    if rule.then == "hold":
+    if rule.then == "await_card":
         return AwaitCard(end, rule.reason or "not_to_be_repeated")
     return _choose_retry(failure, policy, rule, end)
 
@@ -272,8 +272,8 @@ def _follow_category(code: codes.Code) -> DunningRule:
     if code.category == 1:
         return DunningRule("end", "never_again")
     if code.category == 3:
-        return DunningRule("hold", "new_account_needed")
-    return DunningRule("retry") if code.retry == "later" else DunningRule("hold", "not_to_be_repeated")
+        return DunningRule("await_card", "new_account_needed")
+    return DunningRule("retry") if code.retry == "later" else DunningRule("await_card", "not_to_be_repeated")
 
 
 @cache

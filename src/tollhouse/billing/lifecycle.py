@@ -137,8 +137,8 @@ def _follow_new_prices(case: SubscriptionContext, subscription: Subscription) ->
         case dunning.Retry() as retry:
             at = case.now if is_due and not subscription.waits_for_account else retry.at
             return replace(subscription, charge_at=ceil_second(at), waits_for_account=False)
-        case dunning.AwaitCard() as hold:
-            return replace(subscription, charge_at=ceil_second(hold.until), waits_for_account=True)
+        case dunning.AwaitCard() as wait:
+            return replace(subscription, charge_at=ceil_second(wait.until), waits_for_account=True)
         case dunning.End():  # by a policy that changed since
             return replace(subscription, charge_at=case.now, waits_for_account=True)
 

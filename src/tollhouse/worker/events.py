@@ -96,13 +96,13 @@ async def number_events(
 ) -> None:
     """Number new events. Set `wake` when there are new ones; `numbered` is set after each batch."""
 
-    async def look() -> bool:
+    async def step() -> bool:
         count = await number_batch(database, batch=batch)
         if count and numbered is not None:
             numbered.set()
         return count > 0
 
-    await poll("number events", look, stop=stop, wake=wake, beat=beat)
+    await poll("number events", step, stop=stop, wake=wake, beat=beat)
 
 
 async def deliver_events(
@@ -122,20 +122,20 @@ async def deliver_events(
     When `stop` is set, running attempts have a few seconds to end; the rest is released.
     """
     rules, bounds = rules or DeliveryRules(), bounds or DeliveryLimits()
-    presence = Heartbeat(database)
-    async with open_session(policy, at_address=bounds.at_address) as session, _send_heartbeats(presence):
+    heartbeat = Heartbeat(database)
+    async with open_session(policy, at_address=bounds.at_address) as session, _send_heartbeats(heartbeat):
         post = partial(post_delivery, session, secrets_of=secrets_of, policy=policy, limits=rules.limits)
-        asking = _PausedHosts()
+        paused_hosts = _PausedHosts()
         deps = DeliveryDependencies(
-            partial(asking.post, post),
+            partial(paused_hosts.post, post),
             make_recorder(database, rules).submit,
             SystemRandom().random,
-            lambda run: stop.is_set() or asking.is_asking(run),
+            lambda run: stop.is_set() or paused_hosts.is_paused(run),
         )
-        claims = _Claims(database, rules, bounds, presence.worker_id)
+        claims = _Claims(database, rules, bounds, heartbeat.worker_id)
         work = Work(
             "deliver events",
-            lease=claims.take,
+            lease=claims.lease,
             handle=lambda run: deliver_run(run, deps, rules),
             release=partial(release_runs, database),
         )
@@ -170,7 +170,7 @@ class _Claims:
     worker_id: int
     after: int = BEFORE_ALL
 
-    async def take(self, under_way: Sequence[RunningPiece[Run]]) -> Sequence[Run]:
+    async def lease(self, under_way: Sequence[RunningPiece[Run]]) -> Sequence[Run]:
         """Lease runs up to the limits."""
         capacity = self.bounds.choose_capacity(self.rules, under_way, now=time.monotonic())
         if not capacity.quick_room and not capacity.slow_room:
@@ -197,34 +197,34 @@ class _PausedHosts:
             self._until[delivery.merchant_id, delivery.host_id] = time.monotonic() + attempt.retry_after_seconds
         return attempt
 
-    def is_asking(self, run: Run) -> bool:
+    def is_paused(self, run: Run) -> bool:
         """Return whether the pause of a run's host has not ended."""
         until = self._until.get((run.merchant_id, run.host_id))
         return until is not None and time.monotonic() < until
 
 
 @asynccontextmanager
-async def _send_heartbeats(presence: Heartbeat) -> AsyncIterator[None]:
+async def _send_heartbeats(heartbeat: Heartbeat) -> AsyncIterator[None]:
     """Record heartbeats of the worker until the block ends."""
-    gone = asyncio.Event()
-    task = asyncio.create_task(_beat(presence, gone), name="presence")
+    stopped = asyncio.Event()
+    task = asyncio.create_task(_beat(heartbeat, stopped), name="heartbeat")
     try:
         yield
     finally:
-        gone.set()  # a cancellation may be swallowed by a wait that ends at the same moment
+        stopped.set()  # a cancellation may be swallowed by a wait that ends at the same moment
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         with suppress(DatabaseUnavailable):
-            await presence.leave()
+            await heartbeat.delete()
 
 
-async def _beat(presence: Heartbeat, gone: asyncio.Event) -> None:
-    while not gone.is_set():
+async def _beat(heartbeat: Heartbeat, stopped: asyncio.Event) -> None:
+    while not stopped.is_set():
         try:
-            if taken_back := await presence.beat():
-                log.warning("callback.leases_taken_back", hosts=taken_back)
+            if released := await heartbeat.beat():
+                log.warning("callback.leases_released", hosts=released)
         except DatabaseUnavailable:
-            log.debug("database.connection_lost", loop="presence")
+            log.debug("database.connection_lost", loop="heartbeat")
         except Exception:
-            log.exception("loop.step_failed", loop="presence")
-        await sleep_or_stop(HEARTBEAT_INTERVAL_SECONDS, gone)
+            log.exception("loop.step_failed", loop="heartbeat")
+        await sleep_or_stop(HEARTBEAT_INTERVAL_SECONDS, stopped)

@@ -125,7 +125,7 @@ class LeasedQueue(Generic[Piece]):
         try:
             await poll(
                 work.name,
-                self._look,
+                self._step,
                 stop=stop,
                 wake=self._ended,
                 urgent=wake,
@@ -151,7 +151,7 @@ class LeasedQueue(Generic[Piece]):
             await self._drain()
         return total
 
-    async def _look(self) -> bool:
+    async def _step(self) -> bool:
         return bool(await self._lease())
 
     async def _lease(self) -> Sequence[Piece]:
@@ -195,7 +195,7 @@ class LeasedQueue(Generic[Piece]):
 
 async def poll(
     name: str,
-    look: Poll,
+    step: Poll,
     *,
     stop: asyncio.Event,
     wake: asyncio.Event,
@@ -215,7 +215,7 @@ async def poll(
         urgent.clear()
         begun = time.monotonic()
         try:
-            found = await look()
+            found = await step()
         except DatabaseUnavailable:
             log.warning("database.connection_lost", loop=name)
             await _sleep(ERROR_INTERVAL_SECONDS, stop)
@@ -234,9 +234,9 @@ async def poll(
             pause = min(pause * 1.5, idle_seconds)
 
 
-def choose_rest(look_seconds: float) -> float:
+def choose_rest(poll_seconds: float) -> float:
     """Return the seconds of rest after a poll that took so long."""
-    return min(max(MIN_REST_INTERVAL_SECONDS, REST_FACTOR * look_seconds), MAX_REST_INTERVAL_SECONDS)
+    return min(max(MIN_REST_INTERVAL_SECONDS, REST_FACTOR * poll_seconds), MAX_REST_INTERVAL_SECONDS)
 
 
 async def _sleep(seconds: float, *events: asyncio.Event) -> None:

@@ -42,7 +42,9 @@ async def run_loops(
 
     Their leases expire, and other workers take over.
     """
-    tasks = {asyncio.create_task(_keep_alive(name, loop, stop, beat), name=name) for name, loop in loops.items()}
+    tasks = {
+        asyncio.create_task(_restart_after_errors(name, loop, stop, beat), name=name) for name, loop in loops.items()
+    }
     stopping = asyncio.create_task(stop.wait())
     try:
         under_way = set(tasks)
@@ -93,7 +95,7 @@ async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), timeout=seconds)
 
 
-async def _keep_alive(name: str, loop: Loop, stop: asyncio.Event, beat: Callable[[str], None]) -> None:
+async def _restart_after_errors(name: str, loop: Loop, stop: asyncio.Event, beat: Callable[[str], None]) -> None:
     pause = MIN_RESTART_INTERVAL_SECONDS
 
     def note_round() -> None:

@@ -328,7 +328,7 @@ async def test_one_merchant_has_few_attempts_at_one_address() -> None:
 
         async def attempt(merchant_id: int, name: str) -> DeliveryAttempt | None:
             url = endpoint.url.replace("127.0.0.1", f"{name}.example")
-            limits = AttemptLimits(connect_seconds=10, total_seconds=2, place_seconds=0.2)
+            limits = AttemptLimits(connect_seconds=10, total_seconds=2, slot_seconds=0.2)
             delivery = make_delivery(url, merchant_id=merchant_id)
             return await post_delivery(session, delivery, secrets_of=secrets_of, policy=STAGE, limits=limits)
 
@@ -336,7 +336,7 @@ async def test_one_merchant_has_few_attempts_at_one_address() -> None:
     assert made.count(None) == 4
     assert made[-1] is not None
     assert endpoint.most_under_way == MAX_ATTEMPTS_AT_ADDRESS + 1
-    assert len(session.places) == 0
+    assert len(session.slots) == 0
 
 
 async def test_lookups_of_one_merchant_keep_no_other_waiting() -> None:

@@ -37,7 +37,7 @@ from tollhouse.storage.database import Database
 from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events
 
 RULES = DeliveryRules(
-    limits=AttemptLimits(connect_seconds=0.2, total_seconds=0.4, place_seconds=0.2),
+    limits=AttemptLimits(connect_seconds=0.2, total_seconds=0.4, slot_seconds=0.2),
     run_seconds=0.5,
     lease_seconds=1.5,
     waits=[timedelta(milliseconds=50)],

@@ -47,12 +47,12 @@ log = structlog.get_logger()
 class AttemptLimits:
     """Time-outs of an attempt: `connect_seconds` for its connection, `total_seconds` for the whole.
 
-    The total includes a second try. Before it begins, an attempt waits up to `place_seconds` for a slot of its address.
+    The total includes a second try. Before it begins, an attempt waits up to `slot_seconds` for a slot of its address.
     """
 
     connect_seconds: float = 3.0
     total_seconds: float = 15.0
-    place_seconds: float = 3.0
+    slot_seconds: float = 3.0
 
 
 def write_body(delivery: Delivery, secret: str) -> bytes:
@@ -99,9 +99,9 @@ async def post_delivery(
     try:
         check_url(delivery.url, policy)
         url = build_exact_url(delivery.url)
-        place = await _find_slot(session, url, limits, target)
+        slot = await _find_slot(session, url, limits, target)
         looked_up = time.monotonic() - begun
-        async with session.places.hold(place, seconds=limits.place_seconds) as held:
+        async with session.slots.hold(slot, seconds=limits.slot_seconds) as held:
             if not held:
                 return None
             posting = _Posting(delivery, url, secrets_of, limits, time.monotonic() - looked_up + limits.total_seconds)

@@ -57,7 +57,7 @@ class DeliveryRules:
     longest_pause: timedelta = schedule.MAX_PROBE_INTERVAL
 
     def __post_init__(self) -> None:
-        if self.lease_seconds <= self.run_seconds + self.limits.place_seconds + self.limits.total_seconds:
+        if self.lease_seconds <= self.run_seconds + self.limits.slot_seconds + self.limits.total_seconds:
             raise ValueError("A lease has to outlast a run and its last attempt.")
 
     def capacity(self, room: int) -> Capacity:

@@ -54,7 +54,7 @@ class NameResolver:
         self._policy = policy
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="ipn-names")
-        self._places: SlotLimiter[int] = SlotLimiter(MAX_LOOKUPS_OF_MERCHANT)
+        self._slots: SlotLimiter[int] = SlotLimiter(MAX_LOOKUPS_OF_MERCHANT)
         self._found: OrderedDict[str, ResolvedName] = OrderedDict()
 
     async def find(self, host: str, *, merchant_id: int) -> Sequence[AddressInfo]:
@@ -64,7 +64,7 @@ class NameResolver:
         """
         known = self._found.get(host)
         if known is None or known.until <= time.monotonic():
-            known = await self._ask(host, merchant_id)
+            known = await self._resolve(host, merchant_id)
             self._remember(host, known)
         return known.unwrap()
 
@@ -72,13 +72,13 @@ class NameResolver:
         """Release the threads without waiting for lookups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, host: str, merchant_id: int) -> ResolvedName:
-        await self._places.take(merchant_id)
+    async def _resolve(self, host: str, merchant_id: int) -> ResolvedName:
+        await self._slots.acquire(merchant_id)
         loop = asyncio.get_running_loop()
-        asked = self._threads.submit(self._lookup, host, 0, socket.AF_UNSPEC)
-        asked.add_done_callback(lambda _: _call(loop, partial(self._places.free, merchant_id)))
+        resolving = self._threads.submit(self._lookup, host, 0, socket.AF_UNSPEC)
+        resolving.add_done_callback(lambda _: _call(loop, partial(self._slots.free, merchant_id)))
         try:
-            addresses = await asyncio.wrap_future(asked)
+            addresses = await asyncio.wrap_future(resolving)
             check_addresses((format_address(sockaddr) for *_, sockaddr in addresses), self._policy)
         except AddressRefused as error:
             return ResolvedName(time.monotonic() + CACHE_TIMEOUT_SECONDS, error=error)
@@ -114,7 +114,7 @@ def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> No
 class _Slots:
     """The semaphore of one key. `users` hold or await it."""
 
-    places: asyncio.Semaphore
+    semaphore: asyncio.Semaphore
     users: int = field(default=0)
 
 
@@ -123,34 +123,34 @@ class SlotLimiter(Generic[Key]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._gates: dict[Key, _Slots] = {}
+        self._slots_by_key: dict[Key, _Slots] = {}
 
     def __len__(self) -> int:
         """Return the number of used keys."""
-        return len(self._gates)
+        return len(self._slots_by_key)
 
-    async def take(self, key: Key) -> None:
+    async def acquire(self, key: Key) -> None:
         """Wait for a slot of this key; the caller calls `free` later."""
-        gate = self._gates.setdefault(key, _Slots(asyncio.Semaphore(self._limit)))
-        gate.users += 1
+        slots = self._slots_by_key.setdefault(key, _Slots(asyncio.Semaphore(self._limit)))
+        slots.users += 1
         try:
-            await gate.places.acquire()
+            await slots.semaphore.acquire()
         except BaseException:
-            self._leave(key, gate)
+            self._release(key, slots)
             raise
 
     def free(self, key: Key) -> None:
         """Release a slot."""
-        gate = self._gates[key]
-        gate.places.release()
-        self._leave(key, gate)
+        slots = self._slots_by_key[key]
+        slots.semaphore.release()
+        self._release(key, slots)
 
     @asynccontextmanager
     async def hold(self, key: Key, *, seconds: float) -> AsyncIterator[bool]:
         """Hold a slot for the block; yield False if none was free in time."""
         try:
             async with asyncio.timeout(seconds):
-                await self.take(key)
+                await self.acquire(key)
         except TimeoutError:
             yield False
             return
@@ -159,7 +159,7 @@ class SlotLimiter(Generic[Key]):
         finally:
             self.free(key)
 
-    def _leave(self, key: Key, gate: _Slots) -> None:
-        gate.users -= 1
-        if not gate.users:
-            del self._gates[key]
+    def _release(self, key: Key, slots: _Slots) -> None:
+        slots.users -= 1
+        if not slots.users:
+            del self._slots_by_key[key]

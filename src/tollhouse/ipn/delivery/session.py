@@ -55,12 +55,12 @@ peer: ContextVar[Peer | None] = ContextVar("peer", default=None)
 class CallbackSession:
     """Two sessions under one address policy: `kept` reuses connections, `fresh` does not.
 
-    `names` resolves for both, `places` limits the attempts at each merchant and address.
+    `names` resolves for both, `slots` limits the attempts at each merchant and address.
     """
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup, *, at_address: int) -> None:
         self.names = NameResolver(policy, lookup)
-        self.places: SlotLimiter[tuple[int, str]] = SlotLimiter(at_address)
+        self.slots: SlotLimiter[tuple[int, str]] = SlotLimiter(at_address)
         self.kept = _open(policy, self.names, keepalive_timeout=KEEP_ALIVE_TIMEOUT_SECONDS)
         self.fresh = _open(policy, self.names, force_close=True)
 
@@ -173,7 +173,7 @@ class _Response(aiohttp.ClientResponse):
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         if connection.transport is not None:
-            _note(connection.transport.get_extra_info("peername"))
+            _record_peer(connection.transport.get_extra_info("peername"))
         return await super().start(connection)
 
 
@@ -181,13 +181,13 @@ def _make_socket_factory(policy: AddressPolicy) -> Callable[[AddressInfo], socke
     def open_socket(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, sockaddr = info
         check_address(format_address(sockaddr), policy)
-        _note(sockaddr, opened=True)
+        _record_peer(sockaddr, opened=True)
         return socket.socket(family, kind, protocol)
 
     return open_socket
 
 
-def _note(sockaddr: Sequence[Any] | None, *, opened: bool = False) -> None:
+def _record_peer(sockaddr: Sequence[Any] | None, *, opened: bool = False) -> None:
     target = peer.get()
     if target is not None and sockaddr:
         host = f"[{sockaddr[0]}]" if ":" in sockaddr[0] else sockaddr[0]

@@ -38,7 +38,7 @@ class Heartbeat:
         self.worker_id = randbits(62)
         self._database = database
         self._silent_after = silent_after
-        self._heard_since: float | None = None
+        self._beating_since: float | None = None
 
     async def beat(self) -> int:
         """Record a heartbeat, release leases of dead workers, and return the number of their hosts.
@@ -49,7 +49,7 @@ class Heartbeat:
         try:
             async with self._database.transaction() as connection:
                 await queries.upsert_worker(connection, worker_id=self.worker_id)
-                if not self._can_judge():
+                if not self._has_heard_others():
                     return 0
                 await queries.delete_silent_workers(connection, silent_for=self._silent_after, most=MAX_WORKERS)
                 hosts = [
@@ -59,19 +59,19 @@ class Heartbeat:
                 await wake_hosts(connection, hosts)
                 return len(hosts)
         except BaseException:
-            self._heard_since = None
+            self._beating_since = None
             raise
 
-    async def leave(self) -> None:
+    async def delete(self) -> None:
         """Delete this worker."""
         async with self._database.acquire() as connection:
             await queries.delete_worker(connection, worker_id=self.worker_id)
 
-    def _can_judge(self) -> bool:
+    def _has_heard_others(self) -> bool:
         now = time.monotonic()
-        if self._heard_since is None:
-            self._heard_since = now
-        return now - self._heard_since > self._silent_after.total_seconds()
+        if self._beating_since is None:
+            self._beating_since = now
+        return now - self._beating_since > self._silent_after.total_seconds()
 
 
 async def release_orphans(
