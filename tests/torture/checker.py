@@ -302,7 +302,7 @@ async def _check_ends(connection: asyncpg.Connection[Any]) -> list[str]:
 
 async def _check_events(connection: asyncpg.Connection[Any], listener: Listener) -> list[str]:
     """Each outcome has one event, numbered without a gap, delivered with a right signature, in order in its payment."""
-    wrong = [f"event {row['event_id']} is {row['state']}" for row in await connection.fetch(UNDELIVERED)]
+    wrong = [f"event {row['position']} is {row['state']}" for row in await connection.fetch(UNDELIVERED)]
     wrong += [f"transaction {row['transaction_id']} has no event" for row in await connection.fetch(UNTOLD)]
     wrong += [f"two events about one outcome: {dict(row)}" for row in await connection.fetch(TOLD_TWICE)]
     wrong += [
