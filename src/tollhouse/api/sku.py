@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
@@ -16,6 +17,7 @@ from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import read_name
 from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.api.site import ExternalId
+from tollhouse.catalog.access import Catalog
 from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
 from tollhouse.catalog.skus import change_sku, create_sku
 from tollhouse.catalog.store import select_sku_entry
@@ -28,14 +30,9 @@ from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.faults import Subject
 from tollhouse.kernel.ids import parse_id
 from tollhouse.kernel.money import Currency, Money
+from tollhouse.storage.database import Database
 from tollhouse.wire.render import render, render_date
 from tollhouse.wire.resources import PriceAnswer, SkuAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tollhouse.catalog.access import Catalog
-    from tollhouse.storage.database import Database
 
 MISSING = "SKU not found."
 #: The field of each subject of a fault.

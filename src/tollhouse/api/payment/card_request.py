@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,19 +19,16 @@ from tollhouse.api.reading.requests import build_claim
 from tollhouse.http.requests import Request
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number
 from tollhouse.idempotency.model import Claim
+from tollhouse.kernel.card import CardNumber
 from tollhouse.kernel.errors import Invalid
 from tollhouse.kernel.faults import RequestRejected
 from tollhouse.kernel.rendered_response import RenderedResponse
+from tollhouse.merchants.model import Merchant
+from tollhouse.payments.charge.intent import Intent
 from tollhouse.payments.charge.references import load_references
-from tollhouse.payments.dependencies import IntentLookups
+from tollhouse.payments.charge.requested_payment import RequestedPayment
+from tollhouse.payments.dependencies import IntentLookups, RequestDependencies
 from tollhouse.payments.idempotency import replay_claim
-
-if TYPE_CHECKING:
-    from tollhouse.kernel.card import CardNumber
-    from tollhouse.merchants.model import Merchant
-    from tollhouse.payments.charge.intent import Intent
-    from tollhouse.payments.charge.requested_payment import RequestedPayment
-    from tollhouse.payments.dependencies import RequestDependencies
 
 Model = TypeVar("Model", bound=BaseModel)
 

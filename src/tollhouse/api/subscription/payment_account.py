@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 from pydantic import Field
@@ -23,21 +24,17 @@ from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import read_id
 from tollhouse.billing.changes.change import MISSING
 from tollhouse.billing.changes.change_account import build_change, request_change
+from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.http.purposes import Purpose
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge.charge import charge
+from tollhouse.payments.charge.intent import Intent
+from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 from tollhouse.payments.model import CHANGE_OPERATION
 from tollhouse.wire.answers import PaymentAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tollhouse.billing.dependencies import BillingDependencies
-    from tollhouse.payments.charge.intent import Intent
-    from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedSource
 
 
 class HolderFields(PageConsumerFields):
