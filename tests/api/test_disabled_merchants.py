@@ -7,8 +7,7 @@ import re
 import pytest
 from tests.support.webshop import OpenShop, WebShop, card, expect_refusal
 
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
 

@@ -21,7 +21,7 @@ from tests.support.shop import MERCHANT, card, open_shop, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
-from tollhouse.billing.changes.reprice import reprice
+from tollhouse.billing.changes.change import reprice
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import is_luhn_valid
 from tollhouse.kernel.errors import Refusal, TollhouseError

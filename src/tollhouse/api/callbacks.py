@@ -14,8 +14,7 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_ORDER, NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation, read_query
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
@@ -137,12 +136,7 @@ class CallbackCalls(Calls):
         is 409.
         """
         valid = await read_creation(
-            self._gate,
-            request,
-            ResendRequest,
-            operation="resend",
-            digest=self._digest,
-            context=self._context(),
+            self._gate, request, ResendRequest, operation="resend", digest=self._digest, context=self._context()
         )
         merchant_id, url = valid.merchant.merchant_id, valid.body.url
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import read_id
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.links.dependencies import LinkDependencies

@@ -14,8 +14,7 @@ from tollhouse.api.reading.ids import read_name
 from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.consumers.model import ConsumerChange, ConsumerEntry, Group, derive_consumer_id
 from tollhouse.consumers.store import select_consumer_entry, update_consumer, upsert_consumer
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once

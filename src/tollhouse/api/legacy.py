@@ -18,8 +18,7 @@ from tollhouse.api.reading.requests import validate_body
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.consumers.store import ConsumerRow, insert_consumers, select_consumer
 from tollhouse.http.problems import answer_error
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import NotFound, Refusal

@@ -11,8 +11,7 @@ from tollhouse.api.fields.values import MAX_TYPED_CHARACTERS
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.requests import Digest, read_creation, read_query
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2

@@ -19,8 +19,7 @@ from tollhouse.catalog.model import ExtraEvent, IpnFormat, SiteChange, SiteEntry
 from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once

@@ -21,8 +21,7 @@ from tollhouse.catalog.access import Catalog
 from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, SkuEntry, SkuKind
 from tollhouse.catalog.skus import change_sku, create_sku
 from tollhouse.catalog.store import select_sku_entry
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
@@ -62,8 +61,7 @@ class SkuChangeRequest(Body):
     title: TypedText | None = Field(None, description="The title.")
     type: SkuKind | None = Field(None, description="A subscription has later charges.")
     price: Annotated[Schedule, Complaining] = Field(
-        default_factory=list,
-        description="Its prices; for a one-time SKU one that does not repeat.",
+        default_factory=list, description="Its prices; for a one-time SKU one that does not repeat."
     )
     currency: Annotated[AnyCurrency | None, Complaining] = Field(None, description="ISO 4217, with `amount`.")
     amount: Annotated[Decimal | None, WithJsonSchema({"type": "number", "minimum": 0})] = Field(

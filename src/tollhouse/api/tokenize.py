@@ -14,8 +14,7 @@ from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_f
 from tollhouse.api.reading.body import MAX_TOKENIZE_BYTES, Body, read_object
 from tollhouse.api.reading.requests import validate_body
 from tollhouse.api.tokenize_limits import TokenizeLimits
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.http.screen import CARD_FIELDS, find_misplaced_card_numbers, read_card_number

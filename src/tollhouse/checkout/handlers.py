@@ -25,7 +25,7 @@ from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Handler, Route
 from tollhouse.kernel.errors import NotFound, Refusal, TooLarge, Unavailable
-from tollhouse.links.find import find_language
+from tollhouse.links.store import find_language
 from tollhouse.payments.authentication.challenge_flow import (
     Challenge,
     Collect,

@@ -41,9 +41,9 @@ from tollhouse.kernel.faults import RequestRejected, Subject
 from tollhouse.kernel.limits import RateLimit
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.links.dependencies import LinkDependencies
-from tollhouse.links.find import find_link, find_stored_cards
 from tollhouse.links.model import Link, LinkState
 from tollhouse.links.pay import ConsumerBrowser, create_form, is_form_of, pay_link
+from tollhouse.links.store import find_link, find_stored_cards
 from tollhouse.payments.dependencies import PaymentReader
 from tollhouse.payments.pages import PATH, build_return_url, build_untried_return_url
 from tollhouse.payments.reading.stored_payment import find_challenge_url, is_canceled

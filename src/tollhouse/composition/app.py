@@ -47,11 +47,7 @@ from tollhouse.notices.transport import MailTransport
 from tollhouse.payments.dependencies import PaymentTimeouts
 from tollhouse.payments.model import Payment
 from tollhouse.payments.reversals import count_late_approvals
-from tollhouse.payments.store import (
-    begin_payments,
-    count_unresolved,
-    finish_payments,
-)
+from tollhouse.payments.store import begin_payments, count_unresolved, finish_payments
 from tollhouse.phones.verify import PhoneDependencies, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
@@ -282,10 +278,7 @@ def build_gateway(
         vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_TIMEOUT_SECONDS), clock
     )
     doorman = MerchantAuthenticator(
-        database,
-        clock,
-        environment=settings.environment,
-        unknown_keys_by_address=settings.unknown_keys_by_address,
+        database, clock, environment=settings.environment, unknown_keys_by_address=settings.unknown_keys_by_address
     )
     return Gateway(
         settings=settings,

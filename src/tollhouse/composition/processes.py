@@ -34,13 +34,7 @@ from tollhouse.composition.serving import (
     tune_garbage_collector,
 )
 from tollhouse.composition.settings import Settings
-from tollhouse.composition.supervisor import (
-    LOOPBACK,
-    Inherited,
-    check_connections,
-    choose_process_count,
-    run_processes,
-)
+from tollhouse.composition.supervisor import LOOPBACK, Inherited, check_connections, choose_process_count, run_processes
 from tollhouse.composition.web import build_web
 from tollhouse.http.serving.health import Health
 from tollhouse.http.serving.ports import adopt, bind
@@ -315,11 +309,7 @@ async def open_gateway_alone(settings: Settings, shutdown: Shutdown) -> AsyncIte
     transport, directory_transport = open_way(settings), open_way(settings)
     try:
         async with open_gateway(
-            settings,
-            dsn,
-            transport,
-            directory_transport=directory_transport,
-            seconds_to_drain=shutdown.seconds_left,
+            settings, dsn, transport, directory_transport=directory_transport, seconds_to_drain=shutdown.seconds_left
         ) as gateway:
             yield gateway
     finally:

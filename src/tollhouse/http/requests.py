@@ -1,14 +1,14 @@
-"""The requests that handlers receive."""
+"""The requests that handlers receive, and the purposes of calls."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from tollhouse.http.asgi import Receive, Scope
-from tollhouse.http.purposes import Purpose
 from tollhouse.kernel.card_search import holds_card_number
 from tollhouse.kernel.errors import Invalid, TooLarge
 from tollhouse.kernel.ids import new_request_id
@@ -138,6 +138,18 @@ class Request:
         """Return when the client has disconnected."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+class Purpose(Enum):
+    """The purpose of a call."""
+
+    #: Sell, charge or capture, or enable that: a page, a subscription's new card, a recovered subscription.
+    SELLS = "sells"
+    #: Refund, or end a subscription.
+    GIVES_BACK = "gives back"
+    READS = "reads"
+    #: Change stored data without charges: sites, SKUs, consumers, callbacks, and calls of stage.
+    SETS_UP = "sets up"
 
 
 def normalize_path(path: str) -> str:

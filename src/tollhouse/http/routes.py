@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tollhouse.http.problems import answer_error
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 
 Handler = Callable[[Request], Awaitable[Response]]

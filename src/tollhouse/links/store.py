@@ -1,4 +1,4 @@
-"""Database access for links."""
+"""Database access for links, and for the stored cards that their consumers may use."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import fields
 from datetime import timedelta
 from functools import partial
 
+from tollhouse.kernel.errors import NotFound
 from tollhouse.links.model import FeeRule, Link, Terms
 from tollhouse.notices.model import ReceiptRequest
+from tollhouse.payments.authentications import digest_key
+from tollhouse.payments.charge.wallet import WalletCard, list_cards
+from tollhouse.payments.model import Payment
 from tollhouse.payments.records import item_to_json, read_item
 from tollhouse.payments.store import select_payment
-from tollhouse.storage.database import PlainConnection
+from tollhouse.storage.database import Database, PlainConnection
 from tollhouse.storage.queries import load_queries
 from tollhouse.storage.sweep import Sweep
 from tollhouse.wire.render import render_json
@@ -23,6 +27,8 @@ KEPT = timedelta(days=30)
 queries = load_queries("tollhouse.links")
 #: Fields of Terms that need no conversion.
 PLAIN = tuple(field.name for field in fields(Terms) if field.name not in {"items", "fee_rules", "receipt"})
+#: The number of stored cards on a page, newest first.
+MAX_CARDS = 5
 
 
 async def insert_link(
@@ -114,3 +120,31 @@ def read_terms(text: str) -> Terms:
         receipt=ReceiptRequest(*content["receipt"]) if content.get("receipt") else None,
         **{name: content[name] for name in PLAIN if name in content},
     )
+
+
+async def find_link(database: Database, key: str) -> Link:
+    """Return the link with this key. Raises NotFound."""
+    async with database.acquire() as connection:
+        link = await select_link(connection, digest_key(key))
+    if link is None:
+        raise NotFound
+    return link
+
+
+async def find_stored_cards(database: Database, link: Link) -> list[WalletCard]:
+    """Return the consumer's usable stored cards, newest first. Return none if the merchant named no consumer."""
+    return await list_cards(
+        database,
+        merchant_id=link.merchant_id,
+        consumer_id=link.terms.consumer_id,
+        at=link.merchant_time,
+        most=MAX_CARDS,
+    )
+
+
+async def find_language(database: Database, payment: Payment) -> str | None:
+    """Return the language that the merchant chose for the page of a payment, or None."""
+    if payment.page_try is None:
+        return None
+    async with database.acquire() as connection:
+        return await select_language(connection, payment.merchant_id, payment.payment_id)

@@ -15,8 +15,7 @@ from tests.support.shop import MERCHANT, OTHER_NUMBER, Shop, faults_in, price
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
-from tollhouse.billing.changes.change import access_subscription
-from tollhouse.billing.changes.reprice import reprice
+from tollhouse.billing.changes.change import access_subscription, reprice
 from tollhouse.billing.model import Subscription, SubscriptionState
 from tollhouse.billing.renewals.renew import lease_due, load_due, renew
 from tollhouse.billing.upcoming import list_upcoming

@@ -14,8 +14,7 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import AuthenticatedRequest, read_creation
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
@@ -123,12 +122,7 @@ class OperationCalls(Calls):
         An authorization can be captured once. The response is the capture, a separate transaction of the same order.
         """
         valid = await read_creation(
-            self._gate,
-            request,
-            CaptureRequest,
-            operation="capture",
-            digest=self._digest,
-            context=self._context(),
+            self._gate, request, CaptureRequest, operation="capture", digest=self._digest, context=self._context()
         )
         wish = _wish(valid, request.path_parameters["transactionId"], Mode.CAPTURE, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):
@@ -170,12 +164,7 @@ class OperationCalls(Calls):
         response is 201 with status `fail`, and the amount can be refunded again.
         """
         valid = await read_creation(
-            self._gate,
-            request,
-            CreditRequest,
-            operation="credit",
-            digest=self._digest,
-            context=self._context(),
+            self._gate, request, CreditRequest, operation="credit", digest=self._digest, context=self._context()
         )
         wish = _wish(valid, request.path_parameters["transactionId"], Mode.CREDIT, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):

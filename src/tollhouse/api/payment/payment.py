@@ -15,8 +15,7 @@ from tollhouse.api.payment.card_request import (
 from tollhouse.api.payment.payment_request import PaymentRequest, find_cross_faults, read_references, request_payment
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid, NotFound

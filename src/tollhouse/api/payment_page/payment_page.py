@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -23,8 +23,7 @@ from tollhouse.api.payment_page.payment_page_request import PaymentPageRequest, 
 from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_faults
 from tollhouse.api.reading.body import describe_faults, read_object
 from tollhouse.api.reading.requests import build_claim
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.replay import replay
@@ -36,14 +35,12 @@ from tollhouse.links.dependencies import LinkDependencies
 from tollhouse.links.fees import compute_total
 from tollhouse.links.model import Terms
 from tollhouse.links.pay import METHOD
+from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.charge.intent import build_offer
 from tollhouse.payments.charge.references import load_references
 from tollhouse.payments.charge.requested_payment import RequestedPayment, RequestedSource
+from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.wire.answers import PaymentPageAnswer
-
-if TYPE_CHECKING:
-    from tollhouse.notices.model import ReceiptRequest
-    from tollhouse.payments.dependencies import IntentLookups
 
 OPERATION = "paymentPage"
 

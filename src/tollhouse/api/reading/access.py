@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.kernel.addresses import Network, is_within, normalize_address
 from tollhouse.kernel.errors import Forbidden, NotAuthenticated, RateLimited
 from tollhouse.merchants.access import MerchantAuthenticator, MerchantDisabled

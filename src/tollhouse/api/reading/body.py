@@ -101,10 +101,7 @@ class Body(BaseModel):
     """The base of request models: unknown fields are ignored, numbers are accepted as texts, blanks are absent."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="ignore",
-        coerce_numbers_to_str=True,
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
+        extra="ignore", coerce_numbers_to_str=True, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
 
     #: Fields whose absence gives a call its largest effect. They must not be blank, and if one is absent, unknown

@@ -10,8 +10,7 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import NO_ORDER, read_id
 from tollhouse.api.reading.requests import read_lenient_request
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.rendered_response import RenderedResponse

@@ -12,8 +12,7 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.payments.dependencies import ChargebackDependencies

@@ -15,8 +15,7 @@ from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.requests import read_request
 from tollhouse.catalog.model import Offset
 from tollhouse.catalog.prices import OffsetError, add_offset, parse_offset
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid

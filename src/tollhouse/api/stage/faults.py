@@ -11,8 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.requests import read_lenient_request, read_query
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.card import CardDataError, CardNumber

@@ -18,8 +18,7 @@ from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.schedule import Charge
 from tollhouse.billing.upcoming import MAX_CHARGES, Upcoming, list_upcoming, preview
 from tollhouse.catalog.model import Price
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
@@ -51,9 +50,7 @@ class PreviewRequest(Body):
         None, description="A SKU. Required, or `price`."
     )
     price: Schedule = Field(
-        default_factory=list,
-        validate_default=True,
-        description="The prices, as of a SKU. Required, or `sku`.",
+        default_factory=list, validate_default=True, description="The prices, as of a SKU. Required, or `sku`."
     )
     at: Moment | None = Field(None, description="The time of the sign-up; by default now.")
     limit: int = Field(DEFAULT_CHARGES, ge=1, le=MAX_CHARGES, description=LIMIT_TEXT)

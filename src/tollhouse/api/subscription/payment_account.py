@@ -25,8 +25,7 @@ from tollhouse.api.reading.ids import read_id
 from tollhouse.billing.changes.change import MISSING
 from tollhouse.billing.changes.change_account import build_change, request_change
 from tollhouse.billing.dependencies import BillingDependencies
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response, answer_rendered
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid

@@ -14,13 +14,11 @@ from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import read_request
 from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
-from tollhouse.billing.changes.change import MISSING, access_subscription
-from tollhouse.billing.changes.reprice import reprice
+from tollhouse.billing.changes.change import MISSING, access_subscription, reprice
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.model import Subscription
 from tollhouse.billing.outcomes import summarize_subscription
-from tollhouse.http.purposes import Purpose
-from tollhouse.http.requests import Request
+from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject

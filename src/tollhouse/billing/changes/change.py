@@ -1,13 +1,16 @@
-"""Change a subscription: lock it, apply a pure rule, and write the result with its event."""
+"""Change a subscription: lock it, apply a pure rule, and write the result with its event; and change its prices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from tollhouse.billing import lifecycle
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.billing.lifecycle import is_same_charge
 from tollhouse.billing.model import LifecycleEvent, LifecycleEventKind, Subscription, SubscriptionContext
 from tollhouse.billing.store import Key, lock_case, select_case, update_subscriptions
+from tollhouse.catalog.model import Price
 from tollhouse.kernel.errors import NotFound
 
 MISSING = "Subscription not found."
@@ -44,3 +47,12 @@ async def change_subscription(
             if kind is not None:
                 await biller.tell(connection, [LifecycleEvent(kind, after, case.now, request_id)])
     return after
+
+
+async def reprice(biller: BillingDependencies, key: Key, prices: Sequence[Price], *, request_id: str) -> Subscription:
+    """Set the prices of a subscription from its next charge on, and return it.
+
+    Raises NotFound, and Invalid for one that is over.
+    """
+    rule = partial(lifecycle.change_prices, prices=prices)
+    return await change_subscription(biller, key, rule, request_id=request_id)

@@ -37,7 +37,7 @@ from tollhouse.billing.store import (
     select_agreements,
     update_subscriptions,
 )
-from tollhouse.catalog.model import Offset, Price
+from tollhouse.catalog.model import Offset
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.notices.model import ReceiptRequest
@@ -235,9 +235,5 @@ def _request_renewal(due: Due) -> RequestedPayment:
 
 def _build_item(subscription: Subscription, charge: Charge) -> Item:
     """Build the item: the prices of this period, due now and once."""
-    prices = tuple(_price_now(price) for price in charge.prices)
+    prices = tuple(replace(price, offset=AT_ONCE, repeat=False) for price in charge.prices)
     return Item(subscription.site_id, subscription.sku_name, subscription.title, prices)
-
-
-def _price_now(price: Price) -> Price:
-    return replace(price, offset=AT_ONCE, repeat=False)

@@ -19,23 +19,20 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from tollhouse.http.refusals import REFUSALS, build_refusal
 from tollhouse.http.serving.connections import Connections
 from tollhouse.http.serving.cycle import Cycle
 from tollhouse.kernel.addresses import Network
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
-    from uvicorn.config import Config
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-    from uvicorn.server import ServerState
 
 SWEEP_INTERVAL_SECONDS = 1.0
 #: Interval at which the number of rejected connections is logged.
@@ -77,9 +74,7 @@ class Port:
     def __init__(self, bounds: ServerLimits) -> None:
         self.bounds = bounds
         self.connections = Connections(
-            max_total=bounds.max_connections,
-            max_per_address=bounds.max_connections_per_address,
-            exempt=bounds.exempt,
+            max_total=bounds.max_connections, max_per_address=bounds.max_connections_per_address, exempt=bounds.exempt
         )
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._refused: dict[str, int] = {}
