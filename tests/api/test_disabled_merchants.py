@@ -28,7 +28,7 @@ async def shop(opened: OpenShop) -> WebShop:
 async def disable(shop: WebShop) -> None:
     """Disable the merchant; its keys are remembered for some seconds, so they are forgotten."""
     await shop.execute("update merchant set state = 'disabled' where merchant_id = $1", shop.merchant.merchant_id)
-    shop.gateway.gate._doorman._keys._known.clear()  # noqa: SLF001 - five seconds are long in a test
+    shop.gateway.authenticator._merchant_authenticator._keys._known.clear()  # noqa: SLF001 - five seconds are long in a test
 
 
 def find_calls(shop: WebShop) -> list[Route]:

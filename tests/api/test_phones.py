@@ -24,7 +24,7 @@ PHONE = "+1 (500) 555.0006"
 
 def last_message(shop: WebShop) -> Any:
     """Return the last message that was sent for the merchant."""
-    sender = shop.gateway.desk.sender
+    sender = shop.gateway.phones.sender
     assert isinstance(sender, RecordingSender)
     return sender.shown(shop.merchant.merchant_id)[0].message
 
@@ -150,7 +150,7 @@ async def test_a_repeat_is_answered_and_not_sent(shop: WebShop) -> None:
     assert (again.content, again.headers["idempotent-replay"]) == (first.content, "true")
     other = await shop.post(f"{PATH}/sms/send", {"phone": "+15005550007"}, headers=headers)
     assert other.status_code == 422
-    sender = shop.gateway.desk.sender
+    sender = shop.gateway.phones.sender
     assert isinstance(sender, RecordingSender)
     assert len(sender.shown(shop.merchant.merchant_id)) == 1
 

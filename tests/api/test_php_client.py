@@ -336,7 +336,7 @@ async def test_code_verification(php: PhpClient, php_shop: WebShop) -> None:
     """A phone goes into the path as it is written, spaces as escapes; channels, sending and checking are objects."""
     assert "channels" in await php.get_available_channels_of_code_verification(PHONE)
     await php.send_message_with_verification_code("sms", phone=PHONE, **{"from": "Shop"})
-    sender = php_shop.gateway.desk.sender
+    sender = php_shop.gateway.phones.sender
     assert isinstance(sender, RecordingSender)
     code = re.match(r"\d{6}", sender.shown(php_shop.merchant.merchant_id)[0].message.text)
     assert code is not None

@@ -227,7 +227,7 @@ async def open_webshop(
             Vault(keys or FileKeyProvider({1: secrets.token_bytes(32)}, secrets.token_bytes(32))),
             InProcessTransport(simulator),
         )
-        stack.push_async_callback(gateway.desk.sender.close)
+        stack.push_async_callback(gateway.phones.sender.close)
         stack.push_async_callback(gateway.parts.running.drain, seconds=5)
         merchant, other = [await add_merchant(gateway, number) for number in (1, 2)]
         web = build_web(gateway, None if environment == "live" else simulator, health=Health(watched=gateway))

@@ -83,7 +83,7 @@ class CallbackCalls(Calls):
         database: Database,
         readers: Database,
         digest: Callable[[bytes], bytes],
-        gate: RequestAuthenticator,
+        authenticator: RequestAuthenticator,
         context: Callable[[], dict[str, Any]],
         *,
         answer_seconds: float,
@@ -92,13 +92,13 @@ class CallbackCalls(Calls):
         self._readers = readers
         self._digest = digest
         self._wait_seconds = min(answer_seconds, MAX_WAIT_SECONDS)
-        self._gate = gate
+        self._authenticator = authenticator
         self._context = context
 
     @call("GET /transaction/{transactionId}/ipn", "Get the callback of a transaction", answer=IpnRecordAnswer)
     async def get_transaction_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callback of a transaction."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         async with self._readers.acquire() as connection:
             record = await select_transaction_record(
@@ -111,7 +111,7 @@ class CallbackCalls(Calls):
     @call("GET /order/{orderId}/ipn", "Get the callbacks of an order", answer=OrderIpnAnswer)
     async def get_order_ipn(self, request: Request) -> Response:
         """Return the newest attempt at the callbacks of an order, and in `records` all of them."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         number = read_id(request.path_parameters["orderId"], NO_ORDER)
         async with self._readers.acquire() as connection:
             records = await select_order_records(connection, merchant_id=merchant.merchant_id, payment_id=number)
@@ -136,7 +136,12 @@ class CallbackCalls(Calls):
         is 409.
         """
         valid = await read_creation(
-            self._gate, request, ResendRequest, operation="resend", digest=self._digest, context=self._context()
+            self._authenticator,
+            request,
+            ResendRequest,
+            operation="resend",
+            digest=self._digest,
+            context=self._context(),
         )
         merchant_id, url = valid.merchant.merchant_id, valid.body.url
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
@@ -171,7 +176,7 @@ class CallbackCalls(Calls):
         response and another X-Request-ID. Deliveries in progress are left out. Events of one payment keep their order.
         """
         valid = await read_creation(
-            self._gate,
+            self._authenticator,
             request,
             ResendEventsRequest,
             operation="resend-events",
@@ -198,7 +203,7 @@ class CallbackCalls(Calls):
 
         Call again with the `after` of the response for the next events.
         """
-        valid = await read_query(self._gate, request, EventQuery)
+        valid = await read_query(self._authenticator, request, EventQuery)
         after, limit = valid.body.after, valid.body.limit
         async with self._readers.acquire() as connection:
             entries = await select_events_after(

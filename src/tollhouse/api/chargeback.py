@@ -15,9 +15,9 @@ from tollhouse.wire.answers import RepaidLinkAnswer
 class ChargebackCalls(Calls):
     """Links to repay chargebacks."""
 
-    def __init__(self, links: LinkDependencies, gate: RequestAuthenticator) -> None:
+    def __init__(self, links: LinkDependencies, authenticator: RequestAuthenticator) -> None:
         self._links = links
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call(
         "GET /chargeback/{chargebackId}/repaidLink",
@@ -31,7 +31,7 @@ class ChargebackCalls(Calls):
         It can be paid once and keeps its URL; repeated calls return the same one. An expired page is renewed for
         another 30 days. After it is paid, `url` is empty and `code` is 1.
         """
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         body = await find_repaid_link(
             self._links,
             merchant_id=merchant.merchant_id,

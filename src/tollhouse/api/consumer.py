@@ -67,10 +67,10 @@ class ConsumerRequest(ConsumerChangeRequest):
 class ConsumerCalls(Calls):
     """Consumers: create, get and update."""
 
-    def __init__(self, database: Database, vault: Vault, gate: RequestAuthenticator) -> None:
+    def __init__(self, database: Database, vault: Vault, authenticator: RequestAuthenticator) -> None:
         self._database = database
         self._vault = vault
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call(
         "POST /consumer", "Create a consumer", Purpose.SETS_UP, ConsumerRequest, ConsumerAnswer, takes_request_id=True
@@ -81,7 +81,7 @@ class ConsumerCalls(Calls):
         Consumers created by payments are found too. The group of a known consumer is unchanged: update it with PUT.
         """
         valid = await read_creation(
-            self._gate, request, ConsumerRequest, operation="consumer", digest=self._vault.digest
+            self._authenticator, request, ConsumerRequest, operation="consumer", digest=self._vault.digest
         )
         merchant_id, external_id = valid.merchant.merchant_id, valid.body.externalId
         consumer_id = derive_consumer_id(self._vault.identity_key, merchant_id=merchant_id, external_id=external_id)
@@ -100,13 +100,13 @@ class ConsumerCalls(Calls):
     @call("GET /consumer/{consumerId}", "Get a consumer", answer=ConsumerAnswer)
     async def get_consumer(self, request: Request) -> Response:
         """Return a consumer by the gateway's ID."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         return _answer(await find_consumer(self._database, merchant.merchant_id, request.path_parameters["consumerId"]))
 
     @call("PUT /consumer/{consumerId}", "Update a consumer", Purpose.SETS_UP, ConsumerChangeRequest, ConsumerAnswer)
     async def put_consumer(self, request: Request) -> Response:
         """Change the fields that are sent. The next payment uses them, on every node."""
-        valid = await read_request(self._gate, request, ConsumerChangeRequest)
+        valid = await read_request(self._authenticator, request, ConsumerChangeRequest)
         change = valid.body.to_change()
         if change == ConsumerChange():
             return _answer(

@@ -114,9 +114,9 @@ def _to_int(text: str | None) -> int | None:
 class FeedCalls(Calls):
     """The list of transactions."""
 
-    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+    def __init__(self, database: Database, authenticator: RequestAuthenticator) -> None:
         self._database = database
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call("GET /feed/transactions", "List transactions", query=FeedQuery, answer=FeedAnswer)
     async def list_transactions(self, request: Request) -> Response:
@@ -125,7 +125,7 @@ class FeedCalls(Calls):
         Captures, voids, refunds and chargebacks are separate transactions. New ones do not shift later pages. Only
         `GET /payment/{transactionId}` has the challenge URL of a transaction that waits for its cardholder.
         """
-        valid = await read_query(self._gate, request, FeedQuery)
+        valid = await read_query(self._authenticator, request, FeedQuery)
         query = valid.body
         async with self._database.acquire() as connection:
             page = await select_page(

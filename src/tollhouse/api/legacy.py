@@ -70,9 +70,9 @@ def answer_legacy_error(request: Request, error: Exception) -> Response:
 class LegacyCalls(Calls):
     """The call of older clients."""
 
-    def __init__(self, lookups: IntentLookups, gate: RequestAuthenticator) -> None:
+    def __init__(self, lookups: IntentLookups, authenticator: RequestAuthenticator) -> None:
         self._lookups = lookups
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call(
         "POST /epayment/lib/paypage_api/pay.php",
@@ -91,7 +91,7 @@ class LegacyCalls(Calls):
         `get` returns the payment methods.
         """
         fields, faults = await read_form(request, limit_bytes=MAX_BYTES)
-        merchant = await self._gate.access_with(request, fields.get("authentication_key") or read_key(request))
+        merchant = await self._authenticator.access_with(request, fields.get("authentication_key") or read_key(request))
         legacy_request = _validate(fields, faults)
         if legacy_request.method == CONSUMER_METHOD:
             content = LegacyAnswer(ustas=await _name_consumer(self._lookups, merchant.merchant_id, legacy_request))

@@ -34,9 +34,9 @@ class AccountsQuery(Body):
 class AccountCalls(Calls):
     """Stored cards: list, enable and disable."""
 
-    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+    def __init__(self, database: Database, authenticator: RequestAuthenticator) -> None:
         self._database = database
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call(
         "GET /consumer/{consumerId}/paymentAccounts",
@@ -46,7 +46,7 @@ class AccountCalls(Calls):
     )
     async def get_accounts(self, request: Request) -> Response:
         """Return the stored cards of a consumer, newest first."""
-        valid = await read_query(self._gate, request, AccountsQuery)
+        valid = await read_query(self._authenticator, request, AccountsQuery)
         entry = await find_consumer(self._database, valid.merchant.merchant_id, request.path_parameters["consumerId"])
         async with self._database.acquire() as connection:
             accounts = await list_accounts(
@@ -71,7 +71,7 @@ class AccountCalls(Calls):
 
     async def _switch(self, request: Request, *, disabled: bool) -> Response:
         """Enable or disable a card. The body is not read."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         account_id = read_uuid(request.path_parameters["paymentAccountId"], MISSING)
         async with self._database.acquire() as connection:
             is_known = await update_account_disabled(

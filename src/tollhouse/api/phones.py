@@ -82,9 +82,9 @@ class SendCodeRequest(Body):
 class PhoneCalls(Calls):
     """Phone verification."""
 
-    def __init__(self, desk: PhoneDependencies, gate: RequestAuthenticator, digest: Digest) -> None:
-        self._desk = desk
-        self._gate = gate
+    def __init__(self, phones: PhoneDependencies, authenticator: RequestAuthenticator, digest: Digest) -> None:
+        self._phones = phones
+        self._authenticator = authenticator
         self._digest = digest
 
     @call(
@@ -96,9 +96,9 @@ class PhoneCalls(Calls):
     )
     async def list_channels(self, request: Request) -> Response:
         """Return the channels on which a code can be sent to a phone."""
-        valid = await read_query(self._gate, request, PhoneQuery)
+        valid = await read_query(self._authenticator, request, PhoneQuery)
         read_phone(request.path_parameters["phone"], valid.body.region)
-        return Response(render(ChannelsAnswer(channels=list(self._desk.sender.channels))))
+        return Response(render(ChannelsAnswer(channels=list(self._phones.sender.channels))))
 
     @call(
         "POST /antifraud/verification/{channel}/send",
@@ -113,7 +113,9 @@ class PhoneCalls(Calls):
     async def post_code(self, request: Request) -> Response:
         """Send a new six-digit code, which replaces the previous one. It is valid for 10 minutes and 5 attempts."""
         channel = request.path_parameters["channel"]
-        valid = await read_creation(self._gate, request, SendCodeRequest, operation=OPERATION, digest=self._digest)
+        valid = await read_creation(
+            self._authenticator, request, SendCodeRequest, operation=OPERATION, digest=self._digest
+        )
 
         def render_sent(expires_at: datetime) -> bytes:
             sent = CodeSentAnswer(channel=channel, expireAt=int(expires_at.timestamp()), triesLeft=TRIES)
@@ -121,7 +123,7 @@ class PhoneCalls(Calls):
 
         with naming_faults({Subject.CHANNEL: "channel"}):
             rendered = await send_code(
-                self._desk,
+                self._phones,
                 merchant_id=valid.merchant.merchant_id,
                 channel=channel,
                 phone=Phone.parse(valid.body.phone),
@@ -140,9 +142,9 @@ class PhoneCalls(Calls):
     )
     async def get_verdict(self, request: Request) -> Response:
         """Return whether a code is the last one sent to this phone. A correct code is accepted once."""
-        valid = await read_query(self._gate, request, PhoneQuery)
+        valid = await read_query(self._authenticator, request, PhoneQuery)
         verdict = await check_code(
-            self._desk,
+            self._phones,
             merchant_id=valid.merchant.merchant_id,
             phone=read_phone(request.path_parameters["phone"], valid.body.region),
             code=request.path_parameters["code"][:MAX_CODE_LENGTH],

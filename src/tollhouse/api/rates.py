@@ -20,10 +20,10 @@ class RateCalls(Calls):
     """Exchange rates, and the addresses of callbacks."""
 
     def __init__(
-        self, rates: Rates, gate: RequestAuthenticator, egress_addresses: Sequence[IPv4Address | IPv6Address]
+        self, rates: Rates, authenticator: RequestAuthenticator, egress_addresses: Sequence[IPv4Address | IPv6Address]
     ) -> None:
         self._rates = rates
-        self._gate = gate
+        self._authenticator = authenticator
         self._addresses = render(AddressListAnswer([str(address) for address in egress_addresses]))
 
     @call("GET /currency-exchange-rate", "List exchange rates", answer=RateListAnswer)
@@ -33,14 +33,14 @@ class RateCalls(Calls):
         The rates are the euro reference rates of the European Central Bank and fixed parities. Payments in a currency
         that is not listed have no `amountUsd`.
         """
-        await self._gate.access(request)
+        await self._authenticator.access(request)
         answer = RateListAnswer([build_rate(rate) for rate in self._rates.all().values()])
         return Response(render(answer))
 
     @call("GET /currency-exchange-rate/{iso}", "Get an exchange rate", answer=RateAnswer)
     async def get_rate(self, request: Request) -> Response:
         """Return the value of a currency in US dollars."""
-        await self._gate.access(request)
+        await self._authenticator.access(request)
         rate = self._rates.all().get(request.path_parameters["iso"].upper())
         if rate is None:
             raise NotFound("Currency not found. List the rates to see all.")

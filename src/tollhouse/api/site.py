@@ -166,20 +166,20 @@ class SiteCalls(Calls):
         catalog: Catalog,
         database: Database,
         digest: Callable[[bytes], bytes],
-        gate: RequestAuthenticator,
+        authenticator: RequestAuthenticator,
         context: Callable[[], dict[str, Any]],
     ) -> None:
         self._catalog = catalog
         self._database = database
         self._digest = digest
-        self._gate = gate
+        self._authenticator = authenticator
         self._context = context
 
     @call("POST /site", "Create a site", Purpose.SETS_UP, SiteRequest, SiteAnswer, takes_request_id=True)
     async def post_site(self, request: Request) -> Response:
         """Create a site, with a SKU named `TECH_` and its ID, which has no price."""
         valid = await read_creation(
-            self._gate, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
+            self._authenticator, request, SiteRequest, operation="site", digest=self._digest, context=self._context()
         )
         merchant_id, change = valid.merchant.merchant_id, valid.body.to_change()
         rendered = await create_once(
@@ -190,7 +190,7 @@ class SiteCalls(Calls):
     @call("GET /site/{siteId}", "Get a site", answer=SiteAnswer)
     async def get_site(self, request: Request) -> Response:
         """Return a site."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         async with self._database.acquire() as connection:
             entry = await select_site_entry(
                 connection,
@@ -202,7 +202,7 @@ class SiteCalls(Calls):
     @call("PUT /site/{siteId}", "Update a site", Purpose.SETS_UP, SiteChangeRequest, SiteAnswer)
     async def put_site(self, request: Request) -> Response:
         """Update the fields that are sent. Payments use them at once, on other nodes within 5 seconds."""
-        valid = await read_request(self._gate, request, SiteChangeRequest, context=self._context())
+        valid = await read_request(self._authenticator, request, SiteChangeRequest, context=self._context())
         key = {
             "merchant_id": valid.merchant.merchant_id,
             "site_id": read_id(request.path_parameters["siteId"], MISSING),

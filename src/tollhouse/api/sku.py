@@ -147,17 +147,21 @@ class SkuCalls(Calls):
     """SKUs: create, get and update."""
 
     def __init__(
-        self, catalog: Catalog, database: Database, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
+        self,
+        catalog: Catalog,
+        database: Database,
+        digest: Callable[[bytes], bytes],
+        authenticator: RequestAuthenticator,
     ) -> None:
         self._catalog = catalog
         self._database = database
         self._digest = digest
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call("POST /sku", "Create a SKU", Purpose.SETS_UP, SkuRequest, SkuAnswer, takes_request_id=True)
     async def post_sku(self, request: Request) -> Response:
         """Create a SKU. Its name is made of site and currency: `SHOP_EXAMPLE_COM_USD`, then `..._USD_2`."""
-        valid = await read_creation(self._gate, request, SkuRequest, operation="sku", digest=self._digest)
+        valid = await read_creation(self._authenticator, request, SkuRequest, operation="sku", digest=self._digest)
         merchant_id, draft = valid.merchant.merchant_id, valid.body.to_draft()
         with naming_faults(FAULT_PATHS):
             rendered = await create_once(
@@ -169,7 +173,7 @@ class SkuCalls(Calls):
     @call("GET /sku/{name}", "Get a SKU", answer=SkuAnswer)
     async def get_sku(self, request: Request) -> Response:
         """Return a SKU."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         async with self._database.acquire() as connection:
             entry = await select_sku_entry(
                 connection, merchant_id=merchant.merchant_id, name=read_name(request.path_parameters["name"], MISSING)
@@ -184,7 +188,7 @@ class SkuCalls(Calls):
 
         Payments use the new values at once, on other nodes within 5 seconds.
         """
-        valid = await read_request(self._gate, request, SkuChangeRequest)
+        valid = await read_request(self._authenticator, request, SkuChangeRequest)
         merchant_id, change = valid.merchant.merchant_id, valid.body.to_change()
         name = read_name(request.path_parameters["name"], MISSING)
         with naming_faults(FAULT_PATHS):

@@ -73,13 +73,13 @@ class TokenizeCalls(Calls):
         self,
         mint: TokenDependencies,
         database: Database,
-        gate: RequestAuthenticator,
+        authenticator: RequestAuthenticator,
         limits: TokenizeLimits,
         context: Callable[[], dict[str, Any]],
     ) -> None:
         self._mint = mint
         self._database = database
-        self._gate = gate
+        self._authenticator = authenticator
         self._limits = limits
         self._context = context
 
@@ -99,8 +99,8 @@ class TokenizeCalls(Calls):
         Each call creates a new token, even with the same `X-Request-ID`, which is only returned.
         """
         fields = await _read_card(request, self._context())
-        merchant = await self._gate.recognise(request)
-        self._limits.check(merchant, address=self._gate.address_of(request), card=fields.number)
+        merchant = await self._authenticator.recognise(request)
+        self._limits.check(merchant, address=self._authenticator.address_of(request), card=fields.number)
         merchant_id = merchant.merchant_id if merchant else None
         minted = await tokenize(self._mint, fields.to_card(), fields.cvv, merchant_id=merchant_id)
         return Response(render_minted(minted), 201)
@@ -122,9 +122,9 @@ class TokenizeCalls(Calls):
         and pays as the card's consumer. Each call creates a new token; an `X-Request-ID` is only returned.
         """
         fields = await _read_account(request, self._context())
-        merchant = await self._gate.recognise(request)
+        merchant = await self._authenticator.recognise(request)
         account_id = fields.paymentAccountId
-        self._limits.check(merchant, address=self._gate.address_of(request), card=account_id)
+        self._limits.check(merchant, address=self._authenticator.address_of(request), card=account_id)
         merchant_id = await _find_merchant(self._database, fields, merchant)
         minted = await tokenize_account(self._mint, fields.cvv, merchant_id=merchant_id, account_id=account_id)
         return Response(render_minted(minted), 201)

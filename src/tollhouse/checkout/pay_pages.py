@@ -139,14 +139,14 @@ def _show_card(account: WalletCard) -> _Card:
 def _render(
     template: str, frame: Frame, *, scripted: bool = False, form_action: str = "'none'", **values: Any
 ) -> HtmlPage:
-    looks = frame.link.looks if frame.link else {}
-    style = build_style(looks)
+    design = frame.link.design if frame.link else {}
+    style = build_style(design)
     sources = f"'self' {build_style_source(style)}" if style else "'self'"
     policy = (
         f"default-src 'none'; style-src {sources}; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
         f"form-action {form_action}" + ("; script-src 'self'" if scripted else "")
     )
     html = environment.get_template(template).render(
-        words=frame.words, is_stage=frame.is_stage, style=style, logo=read_logo(looks), **values
+        words=frame.words, is_stage=frame.is_stage, style=style, logo=read_logo(design), **values
     )
     return HtmlPage(html, policy)

@@ -92,11 +92,11 @@ class Gateway:
     database: Database
     parts: PaymentParts
     mint: TokenDependencies
-    gate: RequestAuthenticator
+    authenticator: RequestAuthenticator
     vault: Vault
     metrics: Metrics
     secrets: IpnSecrets
-    desk: PhoneDependencies
+    phones: PhoneDependencies
     #: None: no emails are written.
     carrier: MailTransport | None
     transport: Transport
@@ -200,7 +200,7 @@ async def open_gateway(
         left = await gateway.parts.running.drain(seconds=seconds_to_drain())
         if left:
             log.warning("work.left_to_resolver", pieces=left)
-        await gateway.desk.sender.close()
+        await gateway.phones.sender.close()
         await pools.close()
 
 
@@ -277,7 +277,7 @@ def build_gateway(
     mint = TokenDependencies(
         vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_TIMEOUT_SECONDS), clock
     )
-    doorman = MerchantAuthenticator(
+    merchant_authenticator = MerchantAuthenticator(
         database, clock, environment=settings.environment, unknown_keys_by_address=settings.unknown_keys_by_address
     )
     return Gateway(
@@ -286,11 +286,11 @@ def build_gateway(
         database=database,
         parts=parts,
         mint=mint,
-        gate=RequestAuthenticator(doorman, trusted_proxies=settings.trusted_proxies),
+        authenticator=RequestAuthenticator(merchant_authenticator, trusted_proxies=settings.trusted_proxies),
         vault=vault,
         metrics=metrics,
         secrets=secrets,
-        desk=PhoneDependencies(
+        phones=PhoneDependencies(
             database,
             build_sender(settings),
             key=vault.keys.derive("phones"),

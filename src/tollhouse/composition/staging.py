@@ -56,25 +56,25 @@ class DueBy(Protocol):
 
 
 def list_stage_calls(
-    parts: PaymentParts, gate: RequestAuthenticator, *, transport: Transport, clockwork: ClockDependencies
+    parts: PaymentParts, authenticator: RequestAuthenticator, *, transport: Transport, clockwork: ClockDependencies
 ) -> list[Route]:
     """Return the routes of calls that exist only in stage. `transport` connects to the simulator."""
-    desk = TestDataClient(transport, parts.clock.now_of)
+    test_data = TestDataClient(transport, parts.clock.now_of)
     calls = (
-        ChallengeCalls(gate, partial(complete_challenge, parts.authentication, transport)),
-        FaultCalls(gate, partial(call_simulator, transport)),
-        IssuerCalls(parts.chargebacks, parts.vault.digest, gate),
-        TestCardCalls(desk, gate, parts.database, parts.vault.digest),
-        ClockCalls(gate, partial(advance, clockwork), partial(get_next_due, clockwork)),
+        ChallengeCalls(authenticator, partial(complete_challenge, parts.authentication, transport)),
+        FaultCalls(authenticator, partial(call_simulator, transport)),
+        IssuerCalls(parts.chargebacks, parts.vault.digest, authenticator),
+        TestCardCalls(test_data, authenticator, parts.database, parts.vault.digest),
+        ClockCalls(authenticator, partial(advance, clockwork), partial(get_next_due, clockwork)),
     )
     return [route for call in calls for route in call.routes()]
 
 
 def list_stage_pages(
-    settings: Settings, parts: PaymentParts, *, secrets: IpnSecrets, desk: PhoneDependencies
+    settings: Settings, parts: PaymentParts, *, secrets: IpnSecrets, phones: PhoneDependencies
 ) -> list[Route]:
     """Return the routes of pages that exist only in stage."""
-    return [*_build_inbox(settings, parts, secrets, desk).routes(), *StagePages().routes()]
+    return [*_build_inbox(settings, parts, secrets, phones).routes(), *StagePages().routes()]
 
 
 def build_clockwork(
@@ -167,9 +167,9 @@ async def _select_deliveries_busy(connection: PlainConnection, merchant_id: int,
     )
 
 
-def _build_inbox(settings: Settings, parts: PaymentParts, secrets: IpnSecrets, desk: PhoneDependencies) -> Inbox:
+def _build_inbox(settings: Settings, parts: PaymentParts, secrets: IpnSecrets, phones: PhoneDependencies) -> Inbox:
     """Build the inbox page. It shows messages only if they are not sent elsewhere, because sent ones are not kept."""
-    sender = desk.sender
+    sender = phones.sender
     return Inbox(
         parts.database,
         parts.catalog,

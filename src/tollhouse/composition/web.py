@@ -80,30 +80,30 @@ def build_web(
 
 def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Route]:
     """Return the routes of the API."""
-    settings, parts, gate, biller = gateway.settings, gateway.parts, gateway.gate, gateway.biller
+    settings, parts, authenticator, biller = gateway.settings, gateway.parts, gateway.authenticator, gateway.biller
     readers, digest = gateway.pools.readers, gateway.vault.digest
     context = partial(_validation_context, settings)
     limits = TokenizeLimits(choose_rates(settings))
     calls = (
-        PaymentCalls(parts.lookups, parts.charging, gate, context),
-        OperationCalls(parts.voiding, digest, gate, context),
-        PaymentPageCalls(parts.links, gate, context),
-        SubscriptionCalls(biller, gate),
-        SubscriptionAccountCalls(biller, gate, context),
-        ChargeCalls(biller, gate),
-        ChargebackCalls(parts.links, gate),
-        TokenizeCalls(gateway.mint, gateway.database, gate, limits, context),
-        SiteCalls(parts.catalog, parts.database, digest, gate, context),
-        SkuCalls(parts.catalog, parts.database, digest, gate),
-        ConsumerCalls(parts.database, parts.vault, gate),
-        AccountCalls(parts.database, gate),
-        RateCalls(parts.rates, gate, settings.egress),
-        PhoneCalls(gateway.desk, gate, gateway.vault.digest),
-        CallbackCalls(parts.database, readers, digest, gate, context, answer_seconds=parts.timeouts.answer),
+        PaymentCalls(parts.lookups, parts.charging, authenticator, context),
+        OperationCalls(parts.voiding, digest, authenticator, context),
+        PaymentPageCalls(parts.links, authenticator, context),
+        SubscriptionCalls(biller, authenticator),
+        SubscriptionAccountCalls(biller, authenticator, context),
+        ChargeCalls(biller, authenticator),
+        ChargebackCalls(parts.links, authenticator),
+        TokenizeCalls(gateway.mint, gateway.database, authenticator, limits, context),
+        SiteCalls(parts.catalog, parts.database, digest, authenticator, context),
+        SkuCalls(parts.catalog, parts.database, digest, authenticator),
+        ConsumerCalls(parts.database, parts.vault, authenticator),
+        AccountCalls(parts.database, authenticator),
+        RateCalls(parts.rates, authenticator, settings.egress),
+        PhoneCalls(gateway.phones, authenticator, gateway.vault.digest),
+        CallbackCalls(parts.database, readers, digest, authenticator, context, answer_seconds=parts.timeouts.answer),
         CodeCalls(),
-        FeedCalls(readers, gate),
-        LegacyCalls(parts.lookups, gate),
-        TimelineCalls(readers, gate),
+        FeedCalls(readers, authenticator),
+        LegacyCalls(parts.lookups, authenticator),
+        TimelineCalls(readers, authenticator),
     )
     routes = [route for call in calls for route in call.routes()]
     return routes if settings.is_live else routes + _list_stage_calls(gateway, others_learn_seconds)
@@ -112,13 +112,13 @@ def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Rout
 def _list_pages(gateway: Gateway, simulator: Simulator | None) -> list[Route]:
     """Return the routes of pages, and of the Directory Server's calls."""
     routes = [
-        *CheckoutPages(gateway.parts.authentication, address_of=gateway.gate.address_of).routes(),
+        *CheckoutPages(gateway.parts.authentication, address_of=gateway.authenticator.address_of).routes(),
         *ResultCalls(gateway.parts.authentication, _build_directory_access(gateway)).routes(),
         *PaymentPages(_build_page_dependencies(gateway)).routes(),
         *_open_portal(gateway.for_readers()).routes(),
     ]
     if not gateway.settings.is_live:
-        routes += list_stage_pages(gateway.settings, gateway.parts, secrets=gateway.secrets, desk=gateway.desk)
+        routes += list_stage_pages(gateway.settings, gateway.parts, secrets=gateway.secrets, phones=gateway.phones)
     if simulator is not None:
         routes += BankPages(simulator, path="/simulator").routes()
     return routes
@@ -132,7 +132,7 @@ def _build_directory_access(gateway: Gateway) -> DirectoryAccess:
     return DirectoryAccess(
         secret=gateway.settings.directory_key,
         fingerprints=gateway.settings.directory_certificates,
-        comes_from_proxy=gateway.gate.comes_from_proxy,
+        comes_from_proxy=gateway.authenticator.comes_from_proxy,
     )
 
 
@@ -143,7 +143,7 @@ def _open_portal(gateway: Gateway) -> Portal:
         gateway.database,
         PasswordVerifier(),
         browser_key=gateway.vault.keys.derive("portal browser"),
-        address_of=gateway.gate.address_of,
+        address_of=gateway.authenticator.address_of,
         is_secure=is_secure,
         is_live=settings.is_live,
     )
@@ -151,14 +151,14 @@ def _open_portal(gateway: Gateway) -> Portal:
 
 def _build_page_dependencies(gateway: Gateway) -> PaymentPageDependencies:
     return PaymentPageDependencies(
-        gateway.parts.links, address_of=gateway.gate.address_of, is_stage=not gateway.settings.is_live
+        gateway.parts.links, address_of=gateway.authenticator.address_of, is_stage=not gateway.settings.is_live
     )
 
 
 def _list_stage_calls(gateway: Gateway, others_learn_seconds: float) -> list[Route]:
     return list_stage_calls(
         gateway.parts,
-        gateway.gate,
+        gateway.authenticator,
         transport=gateway.transport,
         clockwork=build_clockwork(
             gateway.parts, gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds

@@ -105,7 +105,7 @@ class Link:
     is_merchant_active: bool
     merchant_time: datetime
     #: The site's design: linkColor, logoBase64 and so on.
-    looks: Mapping[str, Any]
+    design: Mapping[str, Any]
     site_name: str
     site_redirect_url: str
     last: Payment | None

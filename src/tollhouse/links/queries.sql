@@ -12,7 +12,7 @@ where merchant_id = :merchant_id;
 -- Find a link by the key in its URL, with the design of its site and its newest attempt.
 select l.merchant_id, l.payment_id, l.request_id, l.terms, l.created_at, l.expires_at,
     l.expires_at <= now() + m.clock_offset as is_expired, m.state = 'active' as is_merchant_active,
-    now() + m.clock_offset as merchant_time, s.name as site_name, s.redirect_url as site_redirect_url, s.extras as looks, t.transaction_id
+    now() + m.clock_offset as merchant_time, s.name as site_name, s.redirect_url as site_redirect_url, s.extras as design, t.transaction_id
 from payment_link l
 join merchant m using (merchant_id)
 left join site s on s.merchant_id = l.merchant_id and s.site_id = (l.terms -> 'items' -> 0 ->> 'siteId')::bigint

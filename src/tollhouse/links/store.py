@@ -64,7 +64,7 @@ async def select_link(connection: PlainConnection, digest: bytes) -> Link | None
     if transaction_id is not None:
         last = await select_payment(connection, merchant_id=row["merchant_id"], transaction_id=transaction_id)
     columns["terms"] = read_terms(columns["terms"])
-    columns["looks"] = json.loads(columns["looks"] or "{}")
+    columns["design"] = json.loads(columns["design"] or "{}")
     return Link(last=last, **columns)
 
 

@@ -27,8 +27,8 @@ async def key(database: Database) -> str:
 
 
 @pytest.fixture
-def doorman(database: Database) -> MerchantAuthenticator:
-    """A doorman who has seen nobody yet."""
+def merchant_authenticator(database: Database) -> MerchantAuthenticator:
+    """A merchant_authenticator who has seen nobody yet."""
     return MerchantAuthenticator(database, DatabaseClock(), environment="stage")
 
 
@@ -38,39 +38,39 @@ async def run(database: Database, statement: str) -> None:
         await connection.execute(statement)
 
 
-async def test_a_key_finds_its_merchant(doorman: MerchantAuthenticator, key: str) -> None:
+async def test_a_key_finds_its_merchant(merchant_authenticator: MerchantAuthenticator, key: str) -> None:
     """A key is the merchant's, from any address where it has no list."""
-    merchant = await doorman.authenticate_merchant(key, address=HOME)
+    merchant = await merchant_authenticator.authenticate_merchant(key, address=HOME)
     assert (merchant.merchant_id, merchant.name) == (1, "A")
 
 
 @pytest.mark.parametrize("wrong", [None, "", "x", "th_stage_" + "0" * 40, "x" * 10_000, "ключ"])
-async def test_wrong_keys(doorman: MerchantAuthenticator, key: str, wrong: str | None) -> None:
+async def test_wrong_keys(merchant_authenticator: MerchantAuthenticator, key: str, wrong: str | None) -> None:
     """A missing and a wrong key are not let in, whatever they look like, and are not echoed."""
     assert key
     with pytest.raises(NotAuthenticated) as refused:
-        await doorman.authenticate_merchant(wrong, address=HOME)
+        await merchant_authenticator.authenticate_merchant(wrong, address=HOME)
     assert not wrong or wrong == "x" or wrong not in str(refused.value)
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda key: key[:-1], lambda key: key + " ", lambda key: key + "0"])
-async def test_nearly_right_keys(doorman: MerchantAuthenticator, key: str, change: object) -> None:
+async def test_nearly_right_keys(merchant_authenticator: MerchantAuthenticator, key: str, change: object) -> None:
     """A key that is nearly right is wrong."""
     assert callable(change)
     with pytest.raises(NotAuthenticated):
-        await doorman.authenticate_merchant(change(key), address=HOME)
+        await merchant_authenticator.authenticate_merchant(change(key), address=HOME)
 
 
-async def test_a_key_of_the_other_environment(doorman: MerchantAuthenticator) -> None:
+async def test_a_key_of_the_other_environment(merchant_authenticator: MerchantAuthenticator) -> None:
     """A key for live is told to be one, before anybody looks for it elsewhere."""
     with pytest.raises(NotAuthenticated, match="API key is for live"):
-        await doorman.authenticate_merchant(new_api_key("live"), address=HOME)
+        await merchant_authenticator.authenticate_merchant(new_api_key("live"), address=HOME)
 
 
-async def test_expired_keys(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
+async def test_expired_keys(database: Database, merchant_authenticator: MerchantAuthenticator, key: str) -> None:
     """A key with an end is good until then, by the database's time."""
     await run(database, "update api_key set expires_at = now() + interval '1 hour'")
-    await doorman.authenticate_merchant(key, address=HOME)
+    await merchant_authenticator.authenticate_merchant(key, address=HOME)
     await run(database, "update api_key set expires_at = now() - interval '1 second'")
     fresh = MerchantAuthenticator(database, DatabaseClock(), environment="stage")
     with pytest.raises(NotAuthenticated, match="expired"):
@@ -80,20 +80,20 @@ async def test_expired_keys(database: Database, doorman: MerchantAuthenticator, 
 async def test_a_key_that_runs_out_while_it_is_remembered(database: Database, key: str) -> None:
     """A remembered key is held against the time at each call."""
     clock = DatabaseClock()
-    doorman = MerchantAuthenticator(database, clock, environment="stage")
+    merchant_authenticator = MerchantAuthenticator(database, clock, environment="stage")
     await run(database, "update api_key set expires_at = now() + interval '1 hour'")
-    merchant = await doorman.authenticate_merchant(key, address=HOME)
+    merchant = await merchant_authenticator.authenticate_merchant(key, address=HOME)
     assert merchant.key_expires_at is not None
     clock.observe(merchant.key_expires_at)
     with pytest.raises(NotAuthenticated, match="expired"):
-        await doorman.authenticate_merchant(key, address=HOME)
+        await merchant_authenticator.authenticate_merchant(key, address=HOME)
 
 
-async def test_disabled_merchants(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
+async def test_disabled_merchants(database: Database, merchant_authenticator: MerchantAuthenticator, key: str) -> None:
     """The key of a disabled merchant is known and forbidden."""
     await run(database, "update merchant set state = 'disabled'")
     with pytest.raises(Forbidden, match="disabled"):
-        await doorman.authenticate_merchant(key, address=HOME)
+        await merchant_authenticator.authenticate_merchant(key, address=HOME)
 
 
 @pytest.mark.parametrize(
@@ -111,25 +111,31 @@ async def test_disabled_merchants(database: Database, doorman: MerchantAuthentic
     ],
 )
 async def test_address_lists(
-    database: Database, doorman: MerchantAuthenticator, key: str, networks: str, address: str, *, allowed: bool
+    database: Database,
+    merchant_authenticator: MerchantAuthenticator,
+    key: str,
+    networks: str,
+    address: str,
+    *,
+    allowed: bool,
 ) -> None:
     """A key with a list is good from the addresses on it only."""
     await run(database, f"update api_key set allowed_networks = '{{{networks}}}'")  # noqa: S608 - made up above
     if allowed:
-        await doorman.authenticate_merchant(key, address=address)
+        await merchant_authenticator.authenticate_merchant(key, address=address)
     else:
         with pytest.raises(Forbidden, match="address"):
-            await doorman.authenticate_merchant(key, address=address)
+            await merchant_authenticator.authenticate_merchant(key, address=address)
 
 
-async def test_two_keys_overlap(database: Database, doorman: MerchantAuthenticator, key: str) -> None:
+async def test_two_keys_overlap(database: Database, merchant_authenticator: MerchantAuthenticator, key: str) -> None:
     """During a rotation the old key and the new one are good; a key is stored as a hash and its last characters."""
     new = new_api_key("stage")
     async with database.acquire() as connection:
         await insert_api_key(connection, merchant_id=1, key=new)
         rows = await connection.fetch("select digest, hint from api_key")
     for each in (key, new):
-        assert (await doorman.authenticate_merchant(each, address=HOME)).merchant_id == 1
+        assert (await merchant_authenticator.authenticate_merchant(each, address=HOME)).merchant_id == 1
     assert {row["hint"] for row in rows} == {key[-4:], new[-4:]}
     assert not any(each.encode() in row["digest"] for row in rows for each in (key, new))
 

@@ -45,59 +45,59 @@ def count_look_ups(database: CountingDatabase) -> int:
 
 
 def open_door(database: CountingDatabase) -> MerchantAuthenticator:
-    """Return a doorman who has seen nobody yet."""
+    """Return a merchant_authenticator who has seen nobody yet."""
     return MerchantAuthenticator(database, DatabaseClock(), environment="stage")
 
 
-async def refuse(doorman: MerchantAuthenticator, key: str, *, address: str = HOME) -> type[Exception]:
+async def refuse(merchant_authenticator: MerchantAuthenticator, key: str, *, address: str = HOME) -> type[Exception]:
     """Send a key that is not let in, and return the refusal."""
     with pytest.raises((NotAuthenticated, RateLimited)) as refused:
-        await doorman.authenticate_merchant(key, address=address)
+        await merchant_authenticator.authenticate_merchant(key, address=address)
     return refused.type
 
 
 async def test_one_unknown_key_costs_one_query(counting: CountingDatabase) -> None:
     """An unknown key that is sent again and again is looked up once."""
-    doorman = open_door(counting)
+    merchant_authenticator = open_door(counting)
     for _ in range(20):
-        assert await refuse(doorman, "th_stage_0") is NotAuthenticated
+        assert await refuse(merchant_authenticator, "th_stage_0") is NotAuthenticated
     assert count_look_ups(counting) == 1
 
 
 async def test_unknown_keys_from_one_address_are_limited(counting: CountingDatabase) -> None:
     """Past the limit an address is told to wait, and its keys cost a query a second at most, however many they are."""
-    doorman = open_door(counting)
-    refusals = [await refuse(doorman, f"th_stage_{number}") for number in range(MANY)]
+    merchant_authenticator = open_door(counting)
+    refusals = [await refuse(merchant_authenticator, f"th_stage_{number}") for number in range(MANY)]
     assert refusals.count(NotAuthenticated) == UNKNOWN_KEYS_BY_ADDRESS
     assert refusals.count(RateLimited) == MANY - UNKNOWN_KEYS_BY_ADDRESS
     assert count_look_ups(counting) < UNKNOWN_KEYS_BY_ADDRESS + MANY // 10
-    assert await refuse(doorman, "th_stage_x", address="203.0.113.8") is NotAuthenticated
+    assert await refuse(merchant_authenticator, "th_stage_x", address="203.0.113.8") is NotAuthenticated
 
 
 async def test_unknown_keys_at_the_same_time_are_looked_up_together(counting: CountingDatabase) -> None:
     """Callers from many addresses share a few queries."""
-    doorman = open_door(counting)
-    await asyncio.gather(*(refuse(doorman, f"th_stage_{n}", address=f"203.0.{n}.7") for n in range(200)))
+    merchant_authenticator = open_door(counting)
+    await asyncio.gather(*(refuse(merchant_authenticator, f"th_stage_{n}", address=f"203.0.{n}.7") for n in range(200)))
     assert count_look_ups(counting) <= 5
 
 
 async def test_a_subscriber_of_ipv6_is_one_address(counting: CountingDatabase) -> None:
     """The addresses of one IPv6 network are limited as one."""
-    doorman = open_door(counting)
-    refusals = [await refuse(doorman, f"th_stage_{n}", address=f"2001:db8::{n:x}") for n in range(MANY)]
+    merchant_authenticator = open_door(counting)
+    refusals = [await refuse(merchant_authenticator, f"th_stage_{n}", address=f"2001:db8::{n:x}") for n in range(MANY)]
     assert refusals.count(NotAuthenticated) == UNKNOWN_KEYS_BY_ADDRESS
-    assert await refuse(doorman, "th_stage_x", address="2001:db8:0:1::1") is NotAuthenticated
+    assert await refuse(merchant_authenticator, "th_stage_x", address="2001:db8:0:1::1") is NotAuthenticated
 
 
 async def test_the_limit_cannot_be_turned_against_the_owner_of_a_key(counting: CountingDatabase) -> None:
     """A known key is good from an address that has spent its limit, whether or not it was used before."""
     old, new = await add_key(counting), await add_key(counting)
-    doorman = open_door(counting)
-    await doorman.authenticate_merchant(old, address=HOME)
+    merchant_authenticator = open_door(counting)
+    await merchant_authenticator.authenticate_merchant(old, address=HOME)
     for number in range(MANY):
-        await refuse(doorman, f"th_stage_{number}")
+        await refuse(merchant_authenticator, f"th_stage_{number}")
     for key in (old, new):
-        assert (await doorman.authenticate_merchant(key, address=HOME)).merchant_id == 1
+        assert (await merchant_authenticator.authenticate_merchant(key, address=HOME)).merchant_id == 1
 
 
 async def test_partial_index_denies_no_key(counting: CountingDatabase) -> None:

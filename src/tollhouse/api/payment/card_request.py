@@ -49,7 +49,7 @@ class CardRequest(Generic[Model]):
 
 
 async def read_card_request(
-    gate: RequestAuthenticator,
+    authenticator: RequestAuthenticator,
     request: Request,
     context: dict[str, Any],
     *,
@@ -62,7 +62,7 @@ async def read_card_request(
 
     `operation` is that of the X-Request-ID. Raises as `RequestAuthenticator.access` and `read_object` do.
     """
-    merchant = await gate.access(request)
+    merchant = await authenticator.access(request)
     body, card_faults = await read_object(request, card_fields=CARD_FIELDS)
     faults = {**find_cross_faults(body), **find_request_id_faults(request), **card_faults}
     read: Model | None = None

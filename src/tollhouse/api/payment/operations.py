@@ -100,12 +100,12 @@ class OperationCalls(Calls):
         self,
         voiding: VoidDependencies,
         digest: Callable[[bytes], bytes],
-        gate: RequestAuthenticator,
+        authenticator: RequestAuthenticator,
         context: Callable[[], dict[str, Any]],
     ) -> None:
         self._voiding = voiding
         self._digest = digest
-        self._gate = gate
+        self._authenticator = authenticator
         self._context = context
 
     @call(
@@ -122,7 +122,12 @@ class OperationCalls(Calls):
         An authorization can be captured once. The response is the capture, a separate transaction of the same order.
         """
         valid = await read_creation(
-            self._gate, request, CaptureRequest, operation="capture", digest=self._digest, context=self._context()
+            self._authenticator,
+            request,
+            CaptureRequest,
+            operation="capture",
+            digest=self._digest,
+            context=self._context(),
         )
         wish = _wish(valid, request.path_parameters["transactionId"], Mode.CAPTURE, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):
@@ -143,7 +148,7 @@ class OperationCalls(Calls):
         waited for its cardholder.
         """
         valid = await read_creation(
-            self._gate, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
+            self._authenticator, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
         )
         wish = _wish(valid, request.path_parameters["transactionId"], Mode.VOID, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):
@@ -164,7 +169,12 @@ class OperationCalls(Calls):
         response is 201 with status `fail`, and the amount can be refunded again.
         """
         valid = await read_creation(
-            self._gate, request, CreditRequest, operation="credit", digest=self._digest, context=self._context()
+            self._authenticator,
+            request,
+            CreditRequest,
+            operation="credit",
+            digest=self._digest,
+            context=self._context(),
         )
         wish = _wish(valid, request.path_parameters["transactionId"], Mode.CREDIT, reason=valid.body.reason)
         with naming_faults(FAULT_PATHS):

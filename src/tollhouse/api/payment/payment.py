@@ -35,12 +35,12 @@ class PaymentCalls(Calls):
         self,
         lookups: IntentLookups,
         charging: ChargeDependencies,
-        gate: RequestAuthenticator,
+        authenticator: RequestAuthenticator,
         context: Callable[[], dict[str, Any]],
     ) -> None:
         self._lookups = lookups
         self._charging = charging
-        self._gate = gate
+        self._authenticator = authenticator
         self._context = context
 
     @call("POST /payment", "Charge a card", Purpose.SELLS, PaymentRequest, PaymentAnswer, takes_request_id=True)
@@ -51,7 +51,7 @@ class PaymentCalls(Calls):
         `payment.url`. The final status is sent by callback.
         """
         card_request = await read_card_request(
-            self._gate,
+            self._authenticator,
             request,
             self._context(),
             model=PaymentRequest,
@@ -67,7 +67,7 @@ class PaymentCalls(Calls):
     @call("GET /payment/{transactionId}", "Get a payment", answer=PaymentAnswer)
     async def get_payment(self, request: Request) -> Response:
         """Return the present state of a payment by its `transactionId`."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         async with self._lookups.database.acquire() as connection:
             payment = await select_payment(connection, merchant_id=merchant.merchant_id, transaction_id=number)

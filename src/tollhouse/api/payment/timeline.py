@@ -18,9 +18,9 @@ from tollhouse.wire.render import render, render_instant
 class TimelineCalls(Calls):
     """The timeline of a payment."""
 
-    def __init__(self, database: Database, gate: RequestAuthenticator) -> None:
+    def __init__(self, database: Database, authenticator: RequestAuthenticator) -> None:
         self._database = database
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call("GET /payment/{transactionId}/timeline", "Get the timeline of a payment", answer=TimelineAnswer)
     async def get_timeline(self, request: Request) -> Response:
@@ -28,7 +28,7 @@ class TimelineCalls(Calls):
 
         It contains no card number, security code or authentication value.
         """
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         number = read_id(request.path_parameters["transactionId"], NO_TRANSACTION)
         async with self._database.acquire() as connection:
             timeline = await select_timeline(connection, merchant_id=merchant.merchant_id, transaction_id=number)

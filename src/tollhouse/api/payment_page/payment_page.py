@@ -49,10 +49,10 @@ class PaymentPageCalls(Calls):
     """The call that creates a payment page. `context` has the settings that validation depends on."""
 
     def __init__(
-        self, links: LinkDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+        self, links: LinkDependencies, authenticator: RequestAuthenticator, context: Callable[[], dict[str, Any]]
     ) -> None:
         self._links = links
-        self._gate = gate
+        self._authenticator = authenticator
         self._context = context
 
     @call(
@@ -69,7 +69,7 @@ class PaymentPageCalls(Calls):
         The page is for one payment. It accepts a new card or a stored card of the consumer, with 3-D Secure if
         requested, and then redirects the browser to `redirectUrl`. The status is sent by callback.
         """
-        page_request = await _read(self._links, self._gate, request, self._context())
+        page_request = await _read(self._links, self._authenticator, request, self._context())
         try:
             terms, ttl = await _build_terms(self._links.lookups, page_request)
         except Invalid:
@@ -90,10 +90,10 @@ class PaymentPageCalls(Calls):
 
 
 async def _read(
-    links: LinkDependencies, gate: RequestAuthenticator, request: Request, context: dict[str, Any]
+    links: LinkDependencies, authenticator: RequestAuthenticator, request: Request, context: dict[str, Any]
 ) -> CardRequest[PaymentPageRequest]:
     """Authenticate, decode and validate, and collect the faults of the body alone."""
-    merchant = await gate.access(request)
+    merchant = await authenticator.access(request)
     body, card_faults = await read_object(request)
     faults = find_cross_faults(body) | find_request_id_faults(request) | card_faults
     model = None

@@ -14,8 +14,10 @@ from tollhouse.merchants.model import Merchant
 class RequestAuthenticator:
     """The authentication of requests by API key and address."""
 
-    def __init__(self, doorman: MerchantAuthenticator, *, trusted_proxies: Sequence[Network] = ()) -> None:
-        self._doorman = doorman
+    def __init__(
+        self, merchant_authenticator: MerchantAuthenticator, *, trusted_proxies: Sequence[Network] = ()
+    ) -> None:
+        self._merchant_authenticator = merchant_authenticator
         self._trusted_proxies = tuple(trusted_proxies)
 
     async def access(self, request: Request) -> Merchant:
@@ -25,7 +27,9 @@ class RequestAuthenticator:
     async def access_with(self, request: Request, key: str | None) -> Merchant:
         """Return the merchant of a key from another place. Raises NotAuthenticated, RateLimited and Forbidden."""
         sells = request.purpose is Purpose.SELLS
-        return await self._doorman.authenticate_merchant(key, address=self.address_of(request), sells=sells)
+        return await self._merchant_authenticator.authenticate_merchant(
+            key, address=self.address_of(request), sells=sells
+        )
 
     async def recognise(self, request: Request) -> Merchant | None:
         """Return the merchant of an optional key; an unusable key is ignored.

@@ -41,7 +41,7 @@ class AuthenticatedRequest(Generic[Model]):
 
 
 async def read_request(
-    gate: RequestAuthenticator,
+    authenticator: RequestAuthenticator,
     request: Request,
     model: type[Model],
     *,
@@ -52,7 +52,7 @@ async def read_request(
 
     Raises Invalid with every fault, and the errors of `RequestAuthenticator.access` and `read_object`.
     """
-    merchant = await gate.access(request)
+    merchant = await authenticator.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
     faults |= _find_query_faults(request, model)
     return AuthenticatedRequest(merchant, request.request_id, validate_body(model, content, faults, context))
@@ -74,7 +74,7 @@ async def read_lenient_request(
 
 
 async def read_creation(
-    gate: RequestAuthenticator,
+    authenticator: RequestAuthenticator,
     request: Request,
     model: type[Model],
     *,
@@ -84,7 +84,7 @@ async def read_creation(
     limit_bytes: int = MAX_BODY_BYTES,
 ) -> AuthenticatedRequest[Model]:
     """Authenticate, decode and validate a request that creates something, and read its idempotency key."""
-    merchant = await gate.access(request)
+    merchant = await authenticator.access(request)
     content, faults = await read_object(request, limit_bytes=limit_bytes)
     faults |= find_request_id_faults(request) | _find_query_faults(request, model)
     body = validate_body(model, content, faults, context)
@@ -92,12 +92,14 @@ async def read_creation(
     return AuthenticatedRequest(merchant, request.request_id, body, claim)
 
 
-async def read_query(gate: RequestAuthenticator, request: Request, model: type[Model]) -> AuthenticatedRequest[Model]:
+async def read_query(
+    authenticator: RequestAuthenticator, request: Request, model: type[Model]
+) -> AuthenticatedRequest[Model]:
     """Authenticate a request that reads, and validate its query parameters.
 
     An unknown parameter is rejected, because the caller would take it for a filter.
     """
-    merchant = await gate.access(request)
+    merchant = await authenticator.access(request)
     given = request.query
     faults = {name: ["is not a parameter of this call"] for name in given if name not in names_of(model)}
     faults |= {name: ["is given twice"] for name in given if name not in faults and len(given[name]) > 1}

@@ -47,11 +47,11 @@ class IssuerCalls(Calls):
     """The call that records steps of disputes. Stage only."""
 
     def __init__(
-        self, chargebacks: ChargebackDependencies, digest: Callable[[bytes], bytes], gate: RequestAuthenticator
+        self, chargebacks: ChargebackDependencies, digest: Callable[[bytes], bytes], authenticator: RequestAuthenticator
     ) -> None:
         self._chargebacks = chargebacks
         self._digest = digest
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call(
         "POST /stage/chargeback/{transactionId}",
@@ -66,7 +66,9 @@ class IssuerCalls(Calls):
 
         Like an issuer, it accepts any amount and any payment, also a pending, failed or voided one.
         """
-        valid = await read_creation(self._gate, request, ChargebackRequest, operation="chargeback", digest=self._digest)
+        valid = await read_creation(
+            self._authenticator, request, ChargebackRequest, operation="chargeback", digest=self._digest
+        )
         wish = OperationRequest(
             merchant_id=valid.merchant.merchant_id,
             transaction_id=read_id(request.path_parameters["transactionId"], NO_TRANSACTION),

@@ -145,8 +145,8 @@ def _ceil_millisecond(at: datetime) -> datetime:
 class ClockCalls(Calls):
     """The virtual clock of a merchant. Stage only."""
 
-    def __init__(self, gate: RequestAuthenticator, advance: Advance, look: Look) -> None:
-        self._gate = gate
+    def __init__(self, authenticator: RequestAuthenticator, advance: Advance, look: Look) -> None:
+        self._authenticator = authenticator
         self._advance = advance
         self._look = look
 
@@ -159,7 +159,7 @@ class ClockCalls(Calls):
         is 503, with the time reached and how to continue. The clock never goes back. Meanwhile, another such call is
         409.
         """
-        valid = await read_request(self._gate, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
+        valid = await read_request(self._authenticator, request, ClockRequest, limit_bytes=MAX_BODY_BYTES)
         moved = await self._advance(valid.merchant.merchant_id, valid.body.choose_goal)
         answer = ClockAnswer(
             now=render_instant(moved.reading.time),
@@ -172,7 +172,7 @@ class ClockCalls(Calls):
     @call("GET /stage/clock", "Get your clock", answer=OutlookAnswer)
     async def get_clock(self, request: Request) -> Response:
         """Return your time and the next due times. Stage only."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         outlook = await self._look(merchant.merchant_id)
         due = [
             DueAnswer.model_validate({"kind": kind, "at": render_instant(_ceil_millisecond(at))})

@@ -127,9 +127,11 @@ class TestPaymentDataQuery(Body):
 class TestCardCalls(Calls):
     """Test cards of a merchant. Stage only."""
 
-    def __init__(self, desk: TestDataClient, gate: RequestAuthenticator, database: Database, digest: Digest) -> None:
-        self._desk = desk
-        self._gate = gate
+    def __init__(
+        self, test_data: TestDataClient, authenticator: RequestAuthenticator, database: Database, digest: Digest
+    ) -> None:
+        self._test_data = test_data
+        self._authenticator = authenticator
         self._database = database
         self._digest = digest
 
@@ -148,19 +150,19 @@ class TestCardCalls(Calls):
         expiry date and security code.
         """
         valid = await read_creation(
-            self._gate, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
+            self._authenticator, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
         )
         claim = valid.claim
         wish = valid.body.to_wish(claim)
-        made = render(build_answer(await self._desk.create(valid.merchant.merchant_id, wish)))
+        made = render(build_answer(await self._test_data.create(valid.merchant.merchant_id, wish)))
         return answer_rendered(await create_once(self._database, claim, _get_made, bytes, made))
 
     @call("GET /testPaymentData", "List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer)
     async def list_test_payment_data(self, request: Request) -> Response:
         """Return the test cards, newest first. Stage only."""
-        valid = await read_query(self._gate, request, TestPaymentDataQuery)
+        valid = await read_query(self._authenticator, request, TestPaymentDataQuery)
         wanted, limit = valid.body, min(valid.body.limit, MAX_LIMIT)
-        found, total = await self._desk.list(
+        found, total = await self._test_data.list(
             valid.merchant.merchant_id, type_=wanted.type, limit=limit, offset=wanted.offset
         )
         meta = ListMeta(total=total, offset=wanted.offset, limit=limit)
@@ -170,34 +172,36 @@ class TestCardCalls(Calls):
     @call(f"GET {ONE}", "Get a test card", answer=TestPaymentDataAnswer)
     async def get_test_payment_data(self, request: Request) -> Response:
         """Return a test card with its balance and number of charges. Stage only."""
-        merchant = await self._gate.access(request)
-        return _show(await self._desk.read(merchant.merchant_id, _read_data_id(request)))
+        merchant = await self._authenticator.access(request)
+        return _show(await self._test_data.read(merchant.merchant_id, _read_data_id(request)))
 
     @call(f"DELETE {ONE}", "Delete a test card", Purpose.SETS_UP)
     async def delete_test_payment_data(self, request: Request) -> Response:
         """Delete a test card; later charges are declined with 5014. Stage only."""
-        merchant = await self._gate.access(request)
-        await self._desk.delete(merchant.merchant_id, _read_data_id(request))
+        merchant = await self._authenticator.access(request)
+        await self._test_data.delete(merchant.merchant_id, _read_data_id(request))
         return Response()
 
     @call(f"PUT {ONE}/balance", "Set a balance", Purpose.SETS_UP, TestBalanceRequest, TestPaymentDataAnswer)
     async def put_test_balance(self, request: Request) -> Response:
         """Set the balance of a test card. Stage only."""
-        valid = await read_request(self._gate, request, TestBalanceRequest)
+        valid = await read_request(self._authenticator, request, TestBalanceRequest)
         merchant_id, data_id = valid.merchant.merchant_id, _read_data_id(request)
-        before = await self._desk.read(merchant_id, data_id)
+        before = await self._test_data.read(merchant_id, data_id)
         try:
             balance = Money.parse(valid.body.balance, before.balance.currency)
         except AmountError as error:
             raise Invalid({"balance": [str(error)]}) from None
-        return _show(await self._desk.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
+        return _show(await self._test_data.change(merchant_id, data_id, balanceMinor=balance.amount_minor))
 
     @call(f"PUT {ONE}/allowedIps", "Set addresses", Purpose.SETS_UP, TestAddressesRequest, TestPaymentDataAnswer)
     async def put_test_addresses(self, request: Request) -> Response:
         """Set the addresses from which consumers may pay; others are declined with 5063. Stage only."""
-        valid = await read_request(self._gate, request, TestAddressesRequest)
+        valid = await read_request(self._authenticator, request, TestAddressesRequest)
         addresses = list(dict.fromkeys(valid.body.ips))
-        return _show(await self._desk.change(valid.merchant.merchant_id, _read_data_id(request), allowedIps=addresses))
+        return _show(
+            await self._test_data.change(valid.merchant.merchant_id, _read_data_id(request), allowedIps=addresses)
+        )
 
     # The body is not read: the path has everything.
 
@@ -222,8 +226,8 @@ class TestCardCalls(Calls):
         return await self._switch(request, emulate3ds=False)
 
     async def _switch(self, request: Request, **changes: bool) -> Response:
-        merchant = await self._gate.access(request)
-        return _show(await self._desk.change(merchant.merchant_id, _read_data_id(request), **changes))
+        merchant = await self._authenticator.access(request)
+        return _show(await self._test_data.change(merchant.merchant_id, _read_data_id(request), **changes))
 
 
 def build_answer(data: TestPaymentData) -> TestPaymentDataAnswer:

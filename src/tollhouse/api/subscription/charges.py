@@ -70,16 +70,16 @@ class PreviewRequest(Body):
 class ChargeCalls(Calls):
     """Future charges."""
 
-    def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
+    def __init__(self, biller: BillingDependencies, authenticator: RequestAuthenticator) -> None:
         self._biller = biller
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call(
         "GET /subscription/{subscriptionId}/upcoming", "List future charges", query=UpcomingQuery, answer=UpcomingAnswer
     )
     async def list_upcoming_charges(self, request: Request) -> Response:
         """Return the next charges of a subscription, if nothing changes. The first may be in progress."""
-        valid = await read_query(self._gate, request, UpcomingQuery)
+        valid = await read_query(self._authenticator, request, UpcomingQuery)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         listed = list_upcoming(await access_subscription(self._biller, key), most=valid.body.limit)
         return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
@@ -87,7 +87,7 @@ class ChargeCalls(Calls):
     @call("POST /subscription/preview", "Preview a sign-up", Purpose.READS, PreviewRequest, PreviewAnswer)
     async def preview_subscription(self, request: Request) -> Response:
         """Return the charges of a sign-up, at once and later. Nothing is stored."""
-        valid = await read_request(self._gate, request, PreviewRequest)
+        valid = await read_request(self._authenticator, request, PreviewRequest)
         merchant_id, body = valid.merchant.merchant_id, valid.body
         prices = [price.price for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
         at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)

@@ -64,10 +64,10 @@ class SubscriptionAccountCalls(Calls):
     """The call that changes a subscription's card. `context` has the settings that validation depends on."""
 
     def __init__(
-        self, biller: BillingDependencies, gate: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+        self, biller: BillingDependencies, authenticator: RequestAuthenticator, context: Callable[[], dict[str, Any]]
     ) -> None:
         self._biller = biller
-        self._gate = gate
+        self._authenticator = authenticator
         self._context = context
 
     @call(
@@ -86,7 +86,7 @@ class SubscriptionAccountCalls(Calls):
         is sent by callback.
         """
         card_request = await read_card_request(
-            self._gate,
+            self._authenticator,
             request,
             self._context(),
             model=SubscriptionAccountRequest,

@@ -70,14 +70,14 @@ class SubscriptionRecoverRequest(Body):
 class SubscriptionCalls(Calls):
     """Subscriptions: get, change, cancel and recover."""
 
-    def __init__(self, biller: BillingDependencies, gate: RequestAuthenticator) -> None:
+    def __init__(self, biller: BillingDependencies, authenticator: RequestAuthenticator) -> None:
         self._biller = biller
-        self._gate = gate
+        self._authenticator = authenticator
 
     @call("GET /subscription/{subscriptionId}", "Get a subscription", answer=SubscriptionBlock)
     async def get_subscription(self, request: Request) -> Response:
         """Return a subscription. One whose first payment is pending or failed does not exist."""
-        merchant = await self._gate.access(request)
+        merchant = await self._authenticator.access(request)
         key = merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         return show((await access_subscription(self._biller, key)).subscription)
 
@@ -93,7 +93,7 @@ class SubscriptionCalls(Calls):
 
         Later charges follow by their offsets. A charge in progress keeps its price. Without prices nothing changes.
         """
-        valid = await read_request(self._gate, request, SubscriptionChangeRequest)
+        valid = await read_request(self._authenticator, request, SubscriptionChangeRequest)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         prices = [price.price for price in valid.body.price]
         if not prices:
@@ -114,7 +114,7 @@ class SubscriptionCalls(Calls):
         Until then its status is unchanged, and `cancelDate` is the end. A subscription that is already canceled is
         unchanged. A charge in progress is finished.
         """
-        valid = await read_request(self._gate, request, SubscriptionCancelRequest)
+        valid = await read_request(self._authenticator, request, SubscriptionCancelRequest)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         return show(await cancel(self._biller, key, valid.body.to_cancellation(), request_id=valid.request_id))
 
@@ -130,7 +130,7 @@ class SubscriptionCalls(Calls):
 
         A subscription that is not canceled is unchanged.
         """
-        valid = await read_request(self._gate, request, SubscriptionRecoverRequest)
+        valid = await read_request(self._authenticator, request, SubscriptionRecoverRequest)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         return show(await recover(self._biller, key, request_id=valid.request_id))
 
