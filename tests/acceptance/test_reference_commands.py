@@ -360,8 +360,8 @@ def read_commands(page: str) -> list[Command]:
     commands = []
     for operation, section in OPERATION.findall(page):
         before, _, samples = section.partition("<h4>Request</h4>")
-        status = re.search(r"<h4>Answer</h4>\s*<p><code>(\d+)</code>", before)
-        for title, code in TITLED.findall(samples.partition("<h4>Answer")[0]):
+        status = re.search(r"<h4>Response</h4>\s*<p><code>(\d+)</code>", before)
+        for title, code in TITLED.findall(samples.partition("<h4>Response")[0]):
             text = unescape(re.sub("<[^>]+>", "", code))
             if status is not None:
                 commands.append(Command(operation, unescape(title), int(status[1]), text))
