@@ -23,7 +23,7 @@ from tollhouse.http.serving.ports import OpenPort, build_url
 from tollhouse.kernel.addresses import normalize_network, parse_address
 from tollhouse.kernel.urls import STAGE, AddressPolicy, build_live_policy
 from tollhouse.notices.model import is_address
-from tollhouse.notices.server import Server, parse_server
+from tollhouse.notices.transport import Server, parse_server
 from tollhouse.storage.pools import PoolSizes
 
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))

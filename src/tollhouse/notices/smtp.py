@@ -19,8 +19,7 @@ import aiosmtplib
 import structlog
 
 from tollhouse.notices.model import Email
-from tollhouse.notices.server import Security, Server
-from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, Outcome
+from tollhouse.notices.transport import EmailDelayed, EmailRejected, EmailSent, Outcome, Security, Server
 
 #: The timeout of one response of the server, and of one email as a whole.
 RESPONSE_TIMEOUT_SECONDS = 10.0

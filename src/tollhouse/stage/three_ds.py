@@ -9,11 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-import msgspec
-import structlog
-
-from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import NotFound, Unavailable
+from tollhouse.kernel.errors import NotFound
 from tollhouse.kernel.polling import growing_pauses
 from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.payments.authentication.challenge_flow import load_step, submit_browser
@@ -23,16 +19,16 @@ from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.payments.model import Payment, Status
 from tollhouse.payments.reading.stored_payment import render_stored_payment
 from tollhouse.payments.store import select_payment_by_order
+from tollhouse.stage.simulator_calls import call_simulator
 from tollhouse.threeds.model import Authentication, AuthenticationState, BrowserData
 from tollhouse.threeds.store import select_newest
-from tollhouse.transport.model import NoResponse, RequestNotSent, Transport
+from tollhouse.transport.model import Transport
 
 Outcome = Literal["pass", "fail", "cancel", "timeout"]
 
 #: Time-out for the outcome, and the interval at which the payment is checked.
 OUTCOME_TIMEOUT_SECONDS = 10.0
 POLL_INTERVAL_SECONDS = 0.05
-CONTROL_TIMEOUT_SECONDS = 8.0
 
 #: Data of a common browser.
 BROWSER = BrowserData(
@@ -47,8 +43,6 @@ BROWSER = BrowserData(
     screen_width=1920,
     timezone_minutes=0,
 )
-
-log = structlog.get_logger()
 
 
 async def complete_challenge(
@@ -81,7 +75,7 @@ async def _continue_challenge(
 ) -> None:
     """Do the cardholder's next step, if there is one at present."""
     if authentication.state is AuthenticationState.CHALLENGED:
-        await _send_result(transport, authentication, result)
+        await call_simulator(transport, f"/control/challenges/{authentication.acs_trans_id}", {"result": result})
         if result == "timeout":
             await abandon(deps, authentication)
     elif result == "timeout" and not authentication.state.is_decided:
@@ -90,17 +84,6 @@ async def _continue_challenge(
         await submit_browser(deps, page_key(deps.pages, authentication.series_id), BROWSER)
     elif authentication.state is AuthenticationState.LAPSED:
         await load_step(deps, page_key(deps.pages, authentication.series_id))
-
-
-async def _send_result(transport: Transport, authentication: Authentication, result: Outcome) -> None:
-    path = f"/control/challenges/{authentication.acs_trans_id}"
-    body = msgspec.json.encode({"result": result})
-    try:
-        send_before = boot_seconds() + CONTROL_TIMEOUT_SECONDS
-        await transport.post(path, body, timeout_seconds=CONTROL_TIMEOUT_SECONDS, send_before=send_before)
-    except (RequestNotSent, NoResponse) as error:
-        log.warning("challenge.not_answered", transaction_id=authentication.transaction_id, cause=type(error).__name__)
-        raise Unavailable("The simulator did not accept the result. Try again.") from error
 
 
 async def _load(deps: AuthenticationDependencies, merchant_id: int, payment_id: int) -> Payment:

@@ -15,10 +15,9 @@ from tests.support.mail_server import MailServer, make_certificate, open_mail_se
 
 from tollhouse.notices.model import Email
 from tollhouse.notices.send import BATCH, DELAYS
-from tollhouse.notices.server import Security, Server
 from tollhouse.notices.smtp import SmtpTransport
 from tollhouse.notices.store import SWEEPS, NoticeRow, insert_notices
-from tollhouse.notices.transport import EmailDelayed, EmailSent, MailTransport, Outcome
+from tollhouse.notices.transport import EmailDelayed, EmailSent, MailTransport, Outcome, Security, Server
 from tollhouse.storage.database import Database
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.worker.emails import send_emails

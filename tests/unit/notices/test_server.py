@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from tollhouse.composition.choices import build_carrier
 from tollhouse.composition.settings import Settings
 from tollhouse.notices.send import DELAYS, choose_retry
-from tollhouse.notices.server import Security, Server, parse_server
 from tollhouse.notices.smtp import SmtpTransport
-from tollhouse.notices.transport import RecordingMailTransport
+from tollhouse.notices.transport import RecordingMailTransport, Security, Server, parse_server
 
 
 @pytest.mark.parametrize(
