@@ -142,7 +142,7 @@ async def measure(database: Database) -> None:
         for name, (filter_, index) in LOOKS.items():
 
             async def scan(filter_: FeedFilter = filter_) -> Any:
-                return await select_page(connection, 1, filter_, after=None, most=50)
+                return await select_page(connection, 1, filter_, after=None, max_rows=50)
 
             page, median, slowest = await take_time(scan)
             more = ", more to come" if page.next else ""

@@ -217,7 +217,7 @@ async def test_a_page_looks_at_so_many_and_no_more(sold: WebShop) -> None:
     async with sold.gateway.database.acquire() as connection:
         for _ in range(100):
             page = await select_page(
-                connection, 1, FeedFilter(mode=Mode.SALE, site_id=7), after=after, most=1, max_examined_rows=1
+                connection, 1, FeedFilter(mode=Mode.SALE, site_id=7), after=after, max_rows=1, max_examined_rows=1
             )
             found, after, pages = [*found, *page.payments], page.next, pages + 1
             if after is None:

@@ -276,7 +276,7 @@ def live(prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, l
     subscription = sign_up(*prices, at=at, is_trial=not any(each.money.amount_minor for each in prices[:1]))
     policy = read_policy(chance.choice(POLICIES))
     world = World(subscription, plan_dues(prices, at, until), chance, trouble, policy, now=at, until=until)
-    world.foretold = [each.charge for each in list_upcoming(world.read(), most=366)]
+    world.foretold = [each.charge for each in list_upcoming(world.read(), limit=366)]
     for _ in range(MAX_LOOKS):
         due_at = world.subscription.due_at
         if due_at is None or due_at > until:

@@ -207,7 +207,7 @@ class CallbackCalls(Calls):
         after, limit = valid.body.after, valid.body.limit
         async with self._readers.acquire() as connection:
             entries = await select_events_after(
-                connection, merchant_id=valid.merchant.merchant_id, after=after, most=limit + 1
+                connection, merchant_id=valid.merchant.merchant_id, after=after, max_rows=limit + 1
             )
         shown = entries[:limit]
         meta = EventListMeta(limit=limit, after=shown[-1].sequence if shown else after, hasMore=len(entries) > limit)

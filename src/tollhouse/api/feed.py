@@ -133,7 +133,7 @@ class FeedCalls(Calls):
                 valid.merchant.merchant_id,
                 query.to_filter(),
                 after=_read_position(query.cursor),
-                most=query.limit,
+                max_rows=query.limit,
             )
         meta = FeedMeta(limit=query.limit, cursor=page.next and format_cursor(*page.next))
         # Each equals the body of its callback, byte for byte; together they are a `FeedAnswer`.

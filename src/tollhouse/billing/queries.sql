@@ -25,7 +25,7 @@ from subscription
 where merchant_id = :merchant_id and account_id = :account_id and subscription_id <> :subscription_id
     and status in ('active', 'trial', 'past_due')
 order by subscription_id
-limit :most;
+limit :max_rows;
 
 -- name: select_keys_of_payments
 -- List the running subscriptions that these payments started.
@@ -44,7 +44,7 @@ join subscription s on s.merchant_id = same.merchant_id and s.account_id = same.
 where given.merchant_id = :merchant_id and given.account_id = :account_id and s.subscription_id <> :subscription_id
     and s.status in ('active', 'trial', 'past_due')
 order by s.subscription_id
-limit :most;
+limit :max_rows;
 
 -- name: update_subscriptions!
 -- Update subscriptions. A leased one loses its lease, unless the row keeps it.

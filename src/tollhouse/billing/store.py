@@ -59,7 +59,7 @@ async def select_keys_on_account(connection: PlainConnection, subscription: Subs
         merchant_id=subscription.merchant_id,
         account_id=subscription.account_id,
         subscription_id=subscription.subscription_id,
-        most=MAX_SUBSCRIPTIONS_ON_CARD,
+        max_rows=MAX_SUBSCRIPTIONS_ON_CARD,
     )
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 
@@ -82,7 +82,7 @@ async def select_keys_on_card(connection: PlainConnection, subscription: Subscri
         merchant_id=subscription.merchant_id,
         account_id=subscription.account_id,
         subscription_id=subscription.subscription_id,
-        most=MAX_SUBSCRIPTIONS_ON_CARD,
+        max_rows=MAX_SUBSCRIPTIONS_ON_CARD,
     )
     return [(row["merchant_id"], row["subscription_id"]) async for row in rows]
 

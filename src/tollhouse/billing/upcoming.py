@@ -35,7 +35,7 @@ class Upcoming(Struct, frozen=True):
     waits_until: datetime | None = None
 
 
-def list_upcoming(case: SubscriptionContext, *, most: int) -> list[Upcoming]:
+def list_upcoming(case: SubscriptionContext, *, limit: int) -> list[Upcoming]:
     """Return the future charges, if nothing changes: none after a cancellation takes effect.
 
     A charge in progress is the first. A waiting one is the last. Each follows from the rules by which it will be
@@ -47,7 +47,7 @@ def list_upcoming(case: SubscriptionContext, *, most: int) -> list[Upcoming]:
     if case.is_charging and (charge := next_charge(case.subscription)) is not None:
         listed.append(Upcoming(charge, None))
         case = replace(case, subscription=pay(case.subscription, case.now, LATE_EXPIRY), is_charging=False)
-    while len(listed) < most and (upcoming := _find_next(case)) is not None:
+    while len(listed) < limit and (upcoming := _find_next(case)) is not None:
         listed.append(upcoming)
         if upcoming.at is None:
             break
@@ -79,6 +79,6 @@ def _follow(case: SubscriptionContext, at: datetime) -> Subscription:
     return pay(case.subscription, at, LATE_EXPIRY)
 
 
-def preview(prices: Sequence[Price], at: datetime, *, most: int) -> tuple[Money, list[Charge]]:
+def preview(prices: Sequence[Price], at: datetime, *, limit: int) -> tuple[Money, list[Charge]]:
     """Return the charges of a sign-up at a time: those due at once, and the following ones."""
-    return sum_due_at_once(prices), list_charges(Plan(tuple(prices), floor_second(at)), 1, most)
+    return sum_due_at_once(prices), list_charges(Plan(tuple(prices), floor_second(at)), 1, limit)

@@ -38,27 +38,29 @@ def describe_attempt(attempt: AttemptEntry) -> str:
 
 
 async def select_payment_deliveries(
-    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MAX_DELIVERIES
+    connection: PlainConnection, *, merchant_id: int, payment_id: int, max_rows: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return the deliveries of a payment's events, oldest first. Unnumbered events have none yet."""
-    rows = queries.select_payment_deliveries(connection, merchant_id=merchant_id, payment_id=payment_id, most=most)
+    rows = queries.select_payment_deliveries(
+        connection, merchant_id=merchant_id, payment_id=payment_id, max_rows=max_rows
+    )
     return await _add_attempts(connection, merchant_id, rows)
 
 
 async def select_event_deliveries(
-    connection: PlainConnection, *, merchant_id: int, event_id: int, most: int = MAX_DELIVERIES
+    connection: PlainConnection, *, merchant_id: int, event_id: int, max_rows: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return the deliveries of one event, oldest first."""
-    rows = queries.select_event_deliveries(connection, merchant_id=merchant_id, event_id=event_id, most=most)
+    rows = queries.select_event_deliveries(connection, merchant_id=merchant_id, event_id=event_id, max_rows=max_rows)
     return await _add_attempts(connection, merchant_id, rows)
 
 
 async def select_recent_deliveries(
-    connection: PlainConnection, *, merchant_id: int, before_event_id: int | None = None, most: int = MAX_DELIVERIES
+    connection: PlainConnection, *, merchant_id: int, before_event_id: int | None = None, max_rows: int = MAX_DELIVERIES
 ) -> list[DeliveryEntry]:
     """Return a merchant's deliveries, newest first; for the next page, those before the last event of this one."""
     before = MAX_ID if before_event_id is None else before_event_id
-    rows = queries.select_recent_deliveries(connection, merchant_id=merchant_id, before=before, most=most)
+    rows = queries.select_recent_deliveries(connection, merchant_id=merchant_id, before=before, max_rows=max_rows)
     return await _add_attempts(connection, merchant_id, rows)
 
 
@@ -71,11 +73,11 @@ async def select_transaction_record(
 
 
 async def select_order_records(
-    connection: PlainConnection, *, merchant_id: int, payment_id: int, most: int = MAX_DELIVERIES
+    connection: PlainConnection, *, merchant_id: int, payment_id: int, max_rows: int = MAX_DELIVERIES
 ) -> list[Record]:
     """Return the attempts of an order's callbacks, newest first. Raises NotFound for an unknown order."""
     own = {"merchant_id": merchant_id, "payment_id": payment_id}
-    records = [Record(**row) async for row in queries.select_order_records(connection, **own, most=most)]
+    records = [Record(**row) async for row in queries.select_order_records(connection, **own, max_rows=max_rows)]
     if not records and not await queries.select_order_exists(connection, **own):
         raise NotFound("Order not found.")
     return records
@@ -94,13 +96,13 @@ async def select_first_record(
 
 
 async def select_events_after(
-    connection: PlainConnection, *, merchant_id: int, after: int, most: int
+    connection: PlainConnection, *, merchant_id: int, after: int, max_rows: int
 ) -> list[EventEntry]:
     """Return a merchant's events after a number, in order.
 
     Numbers are assigned and committed in order, so a page never has a gap that is filled later.
     """
-    rows = queries.select_events_after(connection, merchant_id=merchant_id, after=after, most=most)
+    rows = queries.select_events_after(connection, merchant_id=merchant_id, after=after, max_rows=max_rows)
     return [EventEntry(**row) async for row in rows]
 
 

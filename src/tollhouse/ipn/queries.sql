@@ -99,7 +99,7 @@ from record_deliveries_v1(
 -- Release the next event, in all its forms, of threads without an unfinished event.
 select merchant_id, host_id from release_held_v1(:merchant_ids::bigint[], :threads::bigint[]);
 
--- name: select_held(after_merchant_id, after_event_id, after_number, most)
+-- name: select_held(after_merchant_id, after_event_id, after_number, max_rows)
 -- Return held deliveries after a position, and whether each is an orphan: no earlier event of its thread is unfinished, so no outcome
 -- will release it. One statement has one snapshot, so it sees either all or none of the changes of a recording transaction.
 select
@@ -115,7 +115,7 @@ from (
     where state = 'held'
         and (merchant_id, event_id, number) > (:after_merchant_id::bigint, :after_event_id::bigint, :after_number::smallint)
     order by merchant_id, event_id, number
-    limit :most
+    limit :max_rows
 ) h
 order by h.merchant_id, h.event_id, h.number;
 
@@ -138,14 +138,14 @@ on conflict (worker_id) do update set seen_at = now();
 -- Delete a worker that stops.
 delete from delivery_worker where worker_id = :worker_id;
 
--- name: delete_silent_workers(silent_for, most)$
+-- name: delete_silent_workers(silent_for, max_rows)$
 -- Delete workers without a recent heartbeat, and return their number.
 with silent as (
     select worker_id
     from delivery_worker
     where seen_at < now() - :silent_for::interval
     order by worker_id
-    limit :most
+    limit :max_rows
     for update skip locked
 ), gone as (
     delete from delivery_worker w using silent where w.worker_id = silent.worker_id
@@ -153,14 +153,14 @@ with silent as (
 )
 select count(*) from gone;
 
--- name: release_stray_leases(most)
+-- name: release_stray_leases(max_rows)
 -- Release leases of deleted workers.
 with stray as (
     select d.merchant_id, d.event_id, d.number
     from delivery d
     where d.state = 'leased' and d.worker_id is not null
         and not exists (select from delivery_worker w where w.worker_id = d.worker_id)
-    limit :most
+    limit :max_rows
     for no key update skip locked
 )
 update delivery d
@@ -184,20 +184,20 @@ from own
 where d.merchant_id = own.merchant_id and d.event_id = own.event_id and d.number = own.number
 returning d.merchant_id, d.host_id;
 
--- name: select_outbox_state(most)^
+-- name: select_outbox_state(max_rows)^
 -- Return the number of unfinished events and deliveries and the age of the oldest. Above a maximum the number is the server's
 -- estimate from the two partial indexes, if that is higher.
 with counted as (
     select
-        (select count(*) from (select from unnumbered_event limit :most::integer) e)
+        (select count(*) from (select from unnumbered_event limit :max_rows::integer) e)
         + (
             select count(*)
-            from (select from delivery where state in ('held', 'waiting', 'leased') limit :most::integer) d
+            from (select from delivery where state in ('held', 'waiting', 'leased') limit :max_rows::integer) d
         ) as depth
 )
 select
     case
-        when depth < :most then depth
+        when depth < :max_rows then depth
         else greatest(depth, (
             select sum(greatest(reltuples, 0))::bigint
             from pg_class
@@ -210,7 +210,7 @@ select
     ), '0') as oldest_age
 from counted;
 
--- name: select_payment_deliveries(merchant_id, payment_id, most)
+-- name: select_payment_deliveries(merchant_id, payment_id, max_rows)
 -- Return the deliveries of one payment's events, oldest first.
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
@@ -221,9 +221,9 @@ from numbered_event e
 join delivery d using (merchant_id, event_id)
 where e.merchant_id = :merchant_id and e.payment_id = :payment_id
 order by d.event_id, d.number
-limit :most;
+limit :max_rows;
 
--- name: select_event_deliveries(merchant_id, event_id, most)
+-- name: select_event_deliveries(merchant_id, event_id, max_rows)
 -- Return the deliveries of one event, oldest first.
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
@@ -234,9 +234,9 @@ from delivery d
 join numbered_event e using (merchant_id, event_id, position)
 where d.merchant_id = :merchant_id and d.event_id = :event_id
 order by d.number
-limit :most;
+limit :max_rows;
 
--- name: select_recent_deliveries(merchant_id, before, most)
+-- name: select_recent_deliveries(merchant_id, before, max_rows)
 -- Return a merchant's deliveries before an event, newest first.
 select
     d.event_id, d.number, d.form::text, e.sequence, e.kind, e.status, e.payment_id, e.transaction_id, e.subscription_id,
@@ -247,7 +247,7 @@ from delivery d
 join numbered_event e using (merchant_id, event_id, position)
 where d.merchant_id = :merchant_id and d.event_id < :before
 order by d.event_id desc, d.number desc
-limit :most;
+limit :max_rows;
 
 -- name: select_attempts(merchant_id, event_ids)
 -- Return the delivery attempts of some events, oldest first.
@@ -325,7 +325,7 @@ select m.merchant_id, :event_id, :position, :number, :form::text::delivery_form,
 from merchant m
 where m.merchant_id = :merchant_id;
 
--- name: select_repeatable_events(merchant_id, after, until, since, before, origin, only_failed, examined, most)^
+-- name: select_repeatable_events(merchant_id, after, until, since, before, origin, only_failed, examined, max_rows)^
 -- Examine a merchant's events in a range of numbers, and return the IDs of those to send again: the newest delivery in one of its
 -- forms, at the endpoint if one is named, has failed or was acknowledged. Returns also the number of the last examined event, and
 -- whether there are more.
@@ -353,10 +353,10 @@ with looked as materialized (
             where newest.state = 'failed' or (newest.state = 'delivered' and not :only_failed::boolean)
         )
     order by l.sequence
-    limit :most::integer
+    limit :max_rows::integer
 ), reached as (
     select case
-        when (select count(*) from fitting) = :most::integer then (select max(sequence) from fitting)
+        when (select count(*) from fitting) = :max_rows::integer then (select max(sequence) from fitting)
         else coalesce((select max(sequence) from looked), :after::bigint)
     end as last
 )
@@ -409,7 +409,7 @@ for no key update of d;
 -- Return the number of a merchant's last event, or 0.
 select coalesce(max(sequence), 0) from event_number where merchant_id = :merchant_id;
 
--- name: select_order_records(merchant_id, payment_id, most)
+-- name: select_order_records(merchant_id, payment_id, max_rows)
 -- Return the delivery attempts of an order's callbacks, newest first, then the deliveries without one.
 select
     d.event_id, d.number as delivery_number, d.form::text, d.url, e.payment_id, e.transaction_id,
@@ -428,7 +428,7 @@ left join delivery_attempt a
     on a.merchant_id = d.merchant_id and a.event_id = d.event_id and a.delivery_number = d.number
 where e.merchant_id = :merchant_id and e.payment_id = :payment_id
 order by a.started_at desc nulls last, d.event_id desc, d.number desc
-limit :most;
+limit :max_rows;
 
 -- name: select_transaction_record(merchant_id, transaction_id)^
 -- Return the newest delivery attempt of a transaction's callbacks, or its newest delivery without one.
@@ -477,10 +477,10 @@ where d.merchant_id = :merchant_id and d.event_id = :event_id and d.number = :nu
 -- Return whether a merchant has an order.
 select exists (select from payment where merchant_id = :merchant_id and payment_id = :payment_id);
 
--- name: select_events_after(merchant_id, after, most)
+-- name: select_events_after(merchant_id, after, max_rows)
 -- Return a merchant's events after a number, in order and without gaps.
 select event_id, sequence, kind, status, merchant_time_v1(merchant_id, created_at) as created_at, body
 from numbered_event
 where merchant_id = :merchant_id and sequence > :after
 order by sequence
-limit :most;
+limit :max_rows;

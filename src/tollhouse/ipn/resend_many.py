@@ -61,7 +61,7 @@ async def resend_events(connection: PlainConnection, *, merchant_id: int, filter
         since=filter_.since,
         before=filter_.before,
         examined=MAX_EVENTS_EXAMINED,
-        most=MAX_EVENTS_RESENT,
+        max_rows=MAX_EVENTS_RESENT,
         **kind,
     )
     chosen = {"merchant_id": merchant_id, "event_ids": found["event_ids"]}

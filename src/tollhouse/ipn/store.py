@@ -203,14 +203,14 @@ async def release_held(connection: PlainConnection, threads: Iterable[OrderingKe
     return {HostKey(*row) async for row in rows}
 
 
-async def select_held(connection: PlainConnection, after: HeldKey, *, most: int) -> list[HeldDelivery]:
+async def select_held(connection: PlainConnection, after: HeldKey, *, max_rows: int) -> list[HeldDelivery]:
     """Return held deliveries after a position, in the order of their keys."""
     rows = queries.select_held(
         connection,
         after_merchant_id=after.merchant_id,
         after_event_id=after.event_id,
         after_number=after.number,
-        most=most,
+        max_rows=max_rows,
     )
     return [
         HeldDelivery(
@@ -229,9 +229,9 @@ async def wake_hosts(connection: PlainConnection, hosts: Iterable[HostKey]) -> N
         await queries.wake_hosts(connection, **host_columns(ordered))
 
 
-async def select_outbox_state(connection: PlainConnection, *, most: int = MAX_COUNTED) -> OutboxState:
-    """Return the number of unfinished deliveries and the age of the oldest. A depth above `most` is estimated."""
-    row = await queries.select_outbox_state(connection, most=most)
+async def select_outbox_state(connection: PlainConnection, *, max_rows: int = MAX_COUNTED) -> OutboxState:
+    """Return the number of unfinished deliveries and the age of the oldest. A depth above `max_rows` is estimated."""
+    row = await queries.select_outbox_state(connection, max_rows=max_rows)
     return OutboxState(depth=row["depth"], oldest_age=row["oldest_age"])
 
 

@@ -138,7 +138,7 @@ async def find_stored_cards(database: Database, link: Link) -> list[WalletCard]:
         merchant_id=link.merchant_id,
         consumer_id=link.terms.consumer_id,
         at=link.merchant_time,
-        most=MAX_CARDS,
+        max_rows=MAX_CARDS,
     )
 
 

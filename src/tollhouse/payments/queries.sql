@@ -8,7 +8,7 @@ select final_response_v1(:merchant_id, :payment_id, :transaction_id);
 -- Begin payments in one round trip, and return the outcome of each, in their order.
 select * from begin_payments_v1(
     :payments::payment_intent_v1[], :claims::request_claim_v1[], :consumers::consumer_v1[],
-    :subscriptions::pending_subscription_v1[], :renewals::renewal_try_v1[], :marks::velocity_mark_v1[], :window_seconds, :most
+    :subscriptions::pending_subscription_v1[], :renewals::renewal_try_v1[], :marks::velocity_mark_v1[], :window_seconds, :max_count
 );
 
 -- name: finish_payments
@@ -186,7 +186,7 @@ left join authorization_hold h on h.merchant_id = t.merchant_id and h.transactio
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 where t.merchant_id = :merchant_id and t.payment_id = :payment_id
 order by t.created_at, t.transaction_id
-limit :most;
+limit :max_rows;
 
 -- name: insert_operation!
 -- Begin an operation: insert its transaction, its attempt and its reference to the original transaction.
@@ -243,7 +243,7 @@ select merchant_id, clock_offset
 from merchant
 where clock_offset > '0' and (:merchant_id::bigint is null or merchant_id = :merchant_id)
 order by merchant_id
-limit :most;
+limit :max_rows;
 
 -- name: update_reversing$
 -- Begin to reverse an open attempt. Returns no row if it was not open.
@@ -318,7 +318,7 @@ where m.merchant_id = h.merchant_id
 delete from authorization_hold
 where merchant_id = :merchant_id and transaction_id = :transaction_id and lease = :lease;
 
--- name: select_feed_recent(merchant_id, since, created_at, transaction_id, most)
+-- name: select_feed_recent(merchant_id, since, created_at, transaction_id, max_rows)
 -- Return the newest transactions of a merchant before a position and since a time: first transactions in the order of their payments,
 -- which have the same time, merged with later transactions.
 (
@@ -330,7 +330,7 @@ where merchant_id = :merchant_id and transaction_id = :transaction_id and lease 
         and p.created_at >= :since and p.created_at <= :created_at
         and (p.created_at, t.transaction_id) < (:created_at, :transaction_id)
     order by p.created_at desc, t.transaction_id desc
-    limit :most
+    limit :max_rows
 )
 union all
 (
@@ -339,39 +339,39 @@ union all
     where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try > 1)
         and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
     order by created_at desc, transaction_id desc
-    limit :most
+    limit :max_rows
 )
 order by created_at desc, transaction_id desc
-limit :most;
+limit :max_rows;
 
--- name: select_feed_later(merchant_id, since, created_at, transaction_id, most)
+-- name: select_feed_later(merchant_id, since, created_at, transaction_id, max_rows)
 -- Return the same, but only operations and further tries on a page.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try > 1)
     and created_at >= :since and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
-limit :most;
+limit :max_rows;
 
--- name: select_feed_late(merchant_id, created_at, transaction_id, most)
+-- name: select_feed_late(merchant_id, created_at, transaction_id, max_rows)
 -- Return the newest transactions of a merchant before a position that finished more than an hour after they were made.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and is_late
     and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
-limit :most;
+limit :max_rows;
 
--- name: select_feed_of_order(merchant_id, payment_id, created_at, transaction_id, most)
+-- name: select_feed_of_order(merchant_id, payment_id, created_at, transaction_id, max_rows)
 -- Return the newest transactions of a payment before a position.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and payment_id = :payment_id
     and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
-limit :most;
+limit :max_rows;
 
--- name: select_feed_of_consumer(merchant_id, consumer_id, created_at, transaction_id, most)
+-- name: select_feed_of_consumer(merchant_id, consumer_id, created_at, transaction_id, max_rows)
 -- Return the newest transactions of a consumer before a position.
 select t.transaction_id, t.created_at
 from payment p
@@ -379,16 +379,16 @@ join transaction t on t.merchant_id = p.merchant_id and t.payment_id = p.payment
 where p.merchant_id = :merchant_id and p.consumer_id = :consumer_id
     and (t.created_at, t.transaction_id) < (:created_at, :transaction_id)
 order by t.created_at desc, t.transaction_id desc
-limit :most;
+limit :max_rows;
 
--- name: select_feed_of_ids(merchant_id, transaction_ids, created_at, transaction_id, most)
+-- name: select_feed_of_ids(merchant_id, transaction_ids, created_at, transaction_id, max_rows)
 -- Return those of the given transactions that come before a position, newest first.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and transaction_id = any(:transaction_ids::bigint[])
     and (created_at, transaction_id) < (:created_at, :transaction_id)
 order by created_at desc, transaction_id desc
-limit :most;
+limit :max_rows;
 
 -- name: select_feed_of_request
 -- Return the transactions of an idempotency key: an operation, or the first transaction of a payment and its further tries.
@@ -401,7 +401,7 @@ where c.merchant_id = :merchant_id and c.operation = any(:operations::text[]) an
 -- name: select_consumer_payments_count$
 -- Count the payments of a consumer, up to a number.
 select count(*) from (
-    select from payment where merchant_id = :merchant_id and consumer_id = :consumer_id limit :most
+    select from payment where merchant_id = :merchant_id and consumer_id = :consumer_id limit :max_rows
 ) p;
 
 -- name: select_consumer_by_external_id$

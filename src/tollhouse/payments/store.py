@@ -55,7 +55,7 @@ async def begin_payments(
         consumers=[(place, *item.consumer) for place, item in enumerate(batch, 1) if item.consumer],
         marks=[(place, *mark) for place, payment in placed for mark in build_marks(payment) if limits.is_set],
         window_seconds=limits.window_seconds,
-        most=limits.max_count,
+        max_count=limits.max_count,
         **{kind.value: _collect_rows(kind, hooks, placed) for kind in BeginRows},
     )
     rows = [row async for row in found]

@@ -163,7 +163,7 @@ def describe_span(span: timedelta) -> str:
 async def _read_callbacks(inbox: Inbox, before: int | None) -> list[CallbackView]:
     async with inbox.database.acquire() as connection:
         entries = await select_recent_deliveries(
-            connection, merchant_id=MERCHANT_ID, before_event_id=before, most=PAGE_SIZE + 1
+            connection, merchant_id=MERCHANT_ID, before_event_id=before, max_rows=PAGE_SIZE + 1
         )
     secrets = await inbox.secrets_of(MERCHANT_ID)
     arrived = inbox.mailbox.genuine()

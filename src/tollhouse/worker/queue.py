@@ -92,12 +92,12 @@ class Work(Generic[Piece]):
 
 
 def lease_up_to(
-    most: int, lease: Lease[Piece]
+    max_pieces: int, lease: Lease[Piece]
 ) -> Callable[[Sequence[RunningPiece[Piece]]], Awaitable[Sequence[Piece]]]:
-    """Build a lease of as many pieces as make `most` together with the running ones."""
+    """Build a lease of as many pieces as make `max_pieces` together with the running ones."""
 
     async def lease_free(under_way: Sequence[RunningPiece[Piece]]) -> Sequence[Piece]:
-        limit = most - len(under_way)
+        limit = max_pieces - len(under_way)
         return await lease(limit=limit) if limit > 0 else ()
 
     return lease_free

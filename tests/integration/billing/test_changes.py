@@ -64,7 +64,7 @@ async def test_cancellation_at_the_next_charge_charges_nothing(billing: Billing)
     subscription_id = await billing.subscribe()
     planned = await end(billing, subscription_id, at_next_rebill=True)
     assert (planned.state, planned.cancel_at) == (SubscriptionState.ACTIVE, planned.renewal_at)
-    assert list_upcoming(await billing.case(subscription_id), most=5) == []
+    assert list_upcoming(await billing.case(subscription_id), limit=5) == []
     await billing.advance(days=30, minutes=1)
     assert await billing.renew() == []
     assert await billing.summary(subscription_id) == ("canceled", 0)
@@ -249,7 +249,7 @@ async def test_prices_set_during_a_charge_apply_to_the_next(billing: Billing) ->
     await billing.advance(days=30, minutes=1)
     held, task = await renewing(billing)
     await give_prices(billing, subscription_id, price(100, "30d"), price(2999, "30d", repeat=True))
-    summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=3)]
+    summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), limit=3)]
     held.set()
     await task
     for _ in range(2):
@@ -427,7 +427,7 @@ async def test_upcoming_charges_are_made(billing: Billing) -> None:
     """Listed charges are made on the listed day with the listed amount."""
     schedule = (price(0), price(500, "3d"), price(900, "1m", repeat=3), price(1999, "2w", repeat=True))
     subscription_id = await billing.subscribe(prices=schedule)
-    summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), most=7)]
+    summarized = [each.charge for each in list_upcoming(await billing.case(subscription_id), limit=7)]
     for charge in summarized:
         case = await billing.case(subscription_id)
         await billing.advance(seconds=(charge.due_at - case.now).total_seconds() + 1)

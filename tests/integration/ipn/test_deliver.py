@@ -385,9 +385,9 @@ async def test_outbox_past_what_is_counted_is_estimated(merchants: Database) -> 
     await send(merchants, [URL], created_at=datetime.now(UTC) - timedelta(minutes=5))
     await send(merchants, [URL] * 30)
     async with merchants.acquire() as connection:
-        assert (await select_outbox_state(connection, most=10)).depth == 10
+        assert (await select_outbox_state(connection, max_rows=10)).depth == 10
         await connection.execute("analyze delivery")
-        estimated = await select_outbox_state(connection, most=10)
+        estimated = await select_outbox_state(connection, max_rows=10)
     assert estimated.depth == 31
     assert timedelta(minutes=5) <= estimated.oldest_age < timedelta(minutes=6)
 

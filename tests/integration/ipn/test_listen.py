@@ -133,7 +133,7 @@ async def test_taken_port_is_an_error(tmp_path: Path) -> None:
     """A used port is an error at once, which the command line reports."""
     async with run_listener(tmp_path) as listener:
         port = int(listener.url.rstrip("/").rpartition(":")[2])
-        with pytest.raises(PortUnavailable, match="is taken"):
+        with pytest.raises(PortUnavailable, match="is used"):
             await listen(port=port, data_directory=tmp_path, console=Console(file=io.StringIO()))
 
 

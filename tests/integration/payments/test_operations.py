@@ -135,7 +135,7 @@ async def test_a_sale_or_capture_is_voided_before_any_refund(shop: Shop) -> None
     assert "transaction" in await faults_of(shop.credit(captured.transaction_id))
     credited = await shop.pay(metadata='{"n": 2}')
     await shop.credit(credited.transaction_id, "1.00")
-    assert "credit what is left" in (await faults_of(shop.void(credited.transaction_id)))["transaction"][0]
+    assert "refund the rest instead" in (await faults_of(shop.void(credited.transaction_id)))["transaction"][0]
 
 
 async def test_a_verification_allows_no_operation(shop: Shop) -> None:

@@ -396,7 +396,7 @@ async def test_log_shows_a_payment_and_the_newest(merchants: Database) -> None:
     first, second, third = await select_event_ids(merchants)
     async with merchants.acquire() as connection:
         of_payment = await select_payment_deliveries(connection, merchant_id=1, payment_id=9)
-        newest = await select_recent_deliveries(connection, merchant_id=1, most=2)
+        newest = await select_recent_deliveries(connection, merchant_id=1, max_rows=2)
         older = await select_recent_deliveries(connection, merchant_id=1, before_event_id=newest[-1].event_id)
     assert [entry.event_id for entry in of_payment] == [first, second]
     assert [entry.event_id for entry in newest + older] == [third, second, first]

@@ -128,13 +128,13 @@ def test_prices_after_the_last_charge_follow_the_paid_time() -> None:
     """After the last charge new prices begin at the end of the paid time."""
     last = pay(sign_up(price(1), price(2, "10d")), after(10))
     repriced = lifecycle.change_prices(seen(last, after(12)), (price(7, "3d", repeat=True),))
-    assert [each.at for each in list_upcoming(seen(repriced, after(12)), most=2)] == [after(20), after(23)]
+    assert [each.at for each in list_upcoming(seen(repriced, after(12)), limit=2)] == [after(20), after(23)]
 
 
 def test_a_single_price_without_delay_is_charged_once() -> None:
     """A list of `0d` alone is charged once, at the next date, and ends the subscription."""
     last = lifecycle.change_prices(seen(sign_up(), after(5)), (price(7, "0d"),))
-    assert [each.at for each in list_upcoming(seen(last, after(5)), most=2)] == [after(10)]
+    assert [each.at for each in list_upcoming(seen(last, after(5)), limit=2)] == [after(10)]
     paid = pay(last, after(10))
     ended = lifecycle.end_what_is_over(seen(paid, after(10)))
     assert ended is not None
@@ -243,7 +243,7 @@ def test_all_times_are_whole_seconds() -> None:
 def test_upcoming_charges_include_the_catch_up() -> None:
     """Missed charges are listed at the times of their catch-up, a day apart, then the schedule."""
     case = seen(sign_up(), after(35))
-    summarized = [(each.charge.due_at, each.at) for each in list_upcoming(case, most=5)]
+    summarized = [(each.charge.due_at, each.at) for each in list_upcoming(case, limit=5)]
     dues = [after(10), after(20), after(30), after(40), after(50)]
     assert summarized == list(zip(dues, [after(35), after(36), after(37), after(40), after(50)], strict=True))
 
@@ -251,28 +251,28 @@ def test_upcoming_charges_include_the_catch_up() -> None:
 def test_a_waiting_charge_is_listed_alone() -> None:
     """If a subscription waits for a card, the owed charge and the end of the wait are listed, and nothing after it."""
     waiting = decline(sign_up(), after(10), EXPIRED_CARD)
-    (owed,) = list_upcoming(seen(waiting, after(12)), most=5)
+    (owed,) = list_upcoming(seen(waiting, after(12)), limit=5)
     assert (owed.charge.period, owed.at, owed.waits_for, owed.waits_until) == (1, None, "card", after(20))
 
 
 def test_charges_of_a_disabled_merchant_wait() -> None:
     """The next charge of a disabled merchant is listed as waiting for the merchant."""
-    (owed,) = list_upcoming(seen(sign_up(), after(12), is_merchant_active=False), most=5)
+    (owed,) = list_upcoming(seen(sign_up(), after(12), is_merchant_active=False), limit=5)
     assert (owed.at, owed.waits_for, owed.waits_until) == (None, "merchant", None)
 
 
 def test_no_charge_is_listed_after_the_end() -> None:
     """No charge at or after the cancellation is listed."""
     planned = cancel(pay(sign_up(), after(35)), after(35), at=after(35.5))
-    assert list_upcoming(seen(planned, after(35)), most=5) == []
+    assert list_upcoming(seen(planned, after(35)), limit=5) == []
     refused = seen(sign_up(), after(5), refused_at=after(4))
-    assert list_upcoming(refused, most=5) == []
+    assert list_upcoming(refused, limit=5) == []
 
 
 def test_upcoming_charges_are_made_as_listed() -> None:
     """Each charge may be made at its listed time, and not a second earlier."""
     subscription, now = sign_up(), datetime(2026, 3, 20, 1, 2, 3, tzinfo=UTC)
-    for each in list_upcoming(seen(subscription, now), most=12):
+    for each in list_upcoming(seen(subscription, now), limit=12):
         assert subscription.charge_at is not None
         assert each.at == max(subscription.charge_at, now)
         subscription = replace(pay(subscription, each.at), tries=0)

@@ -81,7 +81,7 @@ class ChargeCalls(Calls):
         """Return the next charges of a subscription, if nothing changes. The first may be in progress."""
         valid = await read_query(self._authenticator, request, UpcomingQuery)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        listed = list_upcoming(await access_subscription(self._biller, key), most=valid.body.limit)
+        listed = list_upcoming(await access_subscription(self._biller, key), limit=valid.body.limit)
         return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
 
     @call("POST /subscription/preview", "Preview a sign-up", Purpose.READS, PreviewRequest, PreviewAnswer)
@@ -91,7 +91,7 @@ class ChargeCalls(Calls):
         merchant_id, body = valid.merchant.merchant_id, valid.body
         prices = [price.price for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
         at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)
-        due, charges = preview(prices, at, most=body.limit)
+        due, charges = preview(prices, at, limit=body.limit)
         return _answer(
             PreviewAnswer(
                 at=render_date(at),

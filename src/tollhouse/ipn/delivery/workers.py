@@ -51,10 +51,10 @@ class Heartbeat:
                 await queries.upsert_worker(connection, worker_id=self.worker_id)
                 if not self._has_heard_others():
                     return 0
-                await queries.delete_silent_workers(connection, silent_for=self._silent_after, most=MAX_WORKERS)
+                await queries.delete_silent_workers(connection, silent_for=self._silent_after, max_rows=MAX_WORKERS)
                 hosts = [
                     HostKey(row["merchant_id"], row["host_id"])
-                    async for row in queries.release_stray_leases(connection, most=MAX_LEASES)
+                    async for row in queries.release_stray_leases(connection, max_rows=MAX_LEASES)
                 ]
                 await wake_hosts(connection, hosts)
                 return len(hosts)
@@ -82,7 +82,7 @@ async def release_orphans(
     Returns the position of the next step, `START` at the end, and the number of orphans.
     """
     async with database.transaction() as connection:
-        held = await store.select_held(connection, after, most=batch)
+        held = await store.select_held(connection, after, max_rows=batch)
         orphans = [delivery for delivery in held if delivery.is_orphan]
         if orphans:
             hosts = await store.release_held(connection, [delivery.thread for delivery in orphans])

@@ -59,14 +59,14 @@ async def load_cards(
 
 
 async def list_cards(
-    database: Database, *, merchant_id: int, consumer_id: str, at: datetime, most: int
+    database: Database, *, merchant_id: int, consumer_id: str, at: datetime, max_rows: int
 ) -> list[WalletCard]:
-    """Return up to `most` of a consumer's stored cards that are enabled and not expired, newest first."""
+    """Return up to `max_rows` of a consumer's stored cards that are enabled and not expired, newest first."""
     async with database.acquire() as connection:
         accounts = await list_accounts(
             connection, merchant_id=merchant_id, consumer_id=consumer_id, after=None, most=MAX_READ_CARDS
         )
     return [
         WalletCard(one.account_id, one.brand, one.masked_number, one.expiry_month, one.expiry_year)
-        for one in [each for each in accounts if is_usable(each, at)][:most]
+        for one in [each for each in accounts if is_usable(each, at)][:max_rows]
     ]

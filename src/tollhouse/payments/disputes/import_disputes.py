@@ -80,7 +80,7 @@ async def find_next_dispute(deps: DisputeDependencies, merchant_id: int) -> date
 async def _build_query(deps: DisputeDependencies, merchant_id: int | None) -> DisputeQuery:
     """Build the query with the times until which disputes are due; update the offsets of our own clock."""
     async with deps.database.acquire() as connection:
-        rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, most=MAX_MERCHANTS_AHEAD)
+        rows = queries.select_clocks_ahead(connection, merchant_id=merchant_id, max_rows=MAX_MERCHANTS_AHEAD)
         offsets = {row["merchant_id"]: row["clock_offset"] async for row in rows}
     for ahead_id, offset in offsets.items():
         deps.clock.observe_offset(ahead_id, offset)

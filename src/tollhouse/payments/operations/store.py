@@ -27,7 +27,7 @@ async def lock_balance(connection: PlainConnection, named: Payment) -> PaymentBa
     await queries.lock_payment(connection, merchant_id=named.merchant_id, payment_id=named.payment_id)
     # A separate statement after the lock sees the commits of the previous holder of the lock.
     found = queries.select_transactions(
-        connection, merchant_id=named.merchant_id, payment_id=named.payment_id, most=MAX_TRANSACTIONS
+        connection, merchant_id=named.merchant_id, payment_id=named.payment_id, max_rows=MAX_TRANSACTIONS
     )
     rows = [row async for row in found]
     first_id = named.basis.transaction_id if named.basis else named.transaction_id

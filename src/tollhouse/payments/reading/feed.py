@@ -110,7 +110,7 @@ async def select_page(
     filter_: FeedFilter,
     *,
     after: FeedPosition | None,
-    most: int,
+    max_rows: int,
     max_examined_rows: int = MAX_EXAMINED_ROWS,
 ) -> FeedPage:
     """Return a page of a merchant's transactions."""
@@ -122,7 +122,7 @@ async def select_page(
         if consumer_id is None or filter_.consumer_id not in {None, consumer_id}:
             return FeedPage((), None)
     search = _Search(connection, merchant_id, filter_, consumer_id, max_examined_rows)
-    positions, following = await _gather(search, await _choose_scans(search), after=after, most=most)
+    positions, following = await _gather(search, await _choose_scans(search), after=after, max_rows=max_rows)
     return FeedPage(await _read(search, positions), following)
 
 
@@ -171,25 +171,25 @@ async def _is_short(search: _Search) -> bool:
         search.connection,
         merchant_id=search.merchant_id,
         consumer_id=search.consumer_id,
-        most=MAX_CONSUMER_PAYMENTS + 1,
+        max_rows=MAX_CONSUMER_PAYMENTS + 1,
     )
     return count <= MAX_CONSUMER_PAYMENTS
 
 
 async def _gather(
-    search: _Search, scans: Sequence[IndexScan], *, after: FeedPosition | None, most: int
+    search: _Search, scans: Sequence[IndexScan], *, after: FeedPosition | None, max_rows: int
 ) -> tuple[list[FeedPosition], FeedPosition | None]:
     """Scan until the page is full; return the matching positions, and the position of the next page."""
     found: list[FeedPosition] = []
     examined = 0
     for scan in scans:
-        start, row_count, is_over = min(scan.start, after) if after else scan.start, most + 1, False
+        start, row_count, is_over = min(scan.start, after) if after else scan.start, max_rows + 1, False
         while not is_over:
-            rows = scan.find(**start._asdict(), most=row_count)
+            rows = scan.find(**start._asdict(), max_rows=row_count)
             positions = [FeedPosition(row["created_at"], row["transaction_id"]) async for row in rows]
             found += await _keep_fitting(search, positions)
-            if len(found) > most:
-                return found[:most], found[most - 1]
+            if len(found) > max_rows:
+                return found[:max_rows], found[max_rows - 1]
             examined, start = examined + len(positions), positions[-1] if positions else start
             is_over = len(positions) < row_count
             if examined >= search.max_examined_rows and not (is_over and scan is scans[-1]):
