@@ -51,11 +51,10 @@ from tollhouse.payments.store import begin_payments, count_unresolved, finish_pa
 from tollhouse.phones.verify import PhoneDependencies, Quotas
 from tollhouse.rates.access import Rates
 from tollhouse.storage.coalesce import Coalescer
-from tollhouse.storage.database import Database
+from tollhouse.storage.database import Database, set_clock
 from tollhouse.storage.ids import NumberBlocks, reserve_ids, update_installation
 from tollhouse.storage.migrate import MigrationUnknown, migrate, pending
 from tollhouse.storage.pools import Pools
-from tollhouse.storage.server import set_clock
 from tollhouse.storage.sweep import Sweep, select_lags
 from tollhouse.threeds.directory import DirectoryClient
 from tollhouse.transport.model import Transport

@@ -12,7 +12,7 @@ from tollhouse.ipn.delivery.workers import OrphanSweep
 from tollhouse.ledger.verify import verify_all_new
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.payments.authentication.resume import MAX_SWEPT_AUTHENTICATIONS, sweep_authentications
-from tollhouse.storage.server import set_clock
+from tollhouse.storage.database import set_clock
 from tollhouse.storage.sweep import Sweeper
 from tollhouse.worker.emails import send_emails
 from tollhouse.worker.events import DeliveryLimits, deliver_events, number_events

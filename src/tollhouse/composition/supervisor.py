@@ -24,8 +24,7 @@ from tollhouse.composition.serving import Shutdown, serve_health
 from tollhouse.composition.settings import Settings
 from tollhouse.http.serving.ports import BACKLOG, OpenPort, bind
 from tollhouse.kernel.errors import TollhouseError
-from tollhouse.storage.database import Database
-from tollhouse.storage.server import select_connection_limit
+from tollhouse.storage.database import Database, select_connection_limit
 
 LOOPBACK = "127.0.0.1"
 MAX_PROCESSES = 64

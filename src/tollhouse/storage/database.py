@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Self
 import asyncpg
 import structlog
 
+from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import DatabaseUnavailable, StatementTooSlow
 from tollhouse.storage.hosts import Hosts
+from tollhouse.storage.queries import load_queries
 
 if TYPE_CHECKING:
     PlainConnection = asyncpg.Connection[asyncpg.Record]
@@ -64,6 +66,7 @@ CONNECTION_LOST = (
 
 
 log = structlog.get_logger()
+queries = load_queries("tollhouse.storage")
 
 
 class PooledConnection(PlainConnection):
@@ -192,3 +195,15 @@ class Database:
         """Yield a connection for one READ COMMITTED database transaction that commits if the block succeeds."""
         async with self.acquire() as connection, connection.transaction():
             yield connection
+
+
+async def select_connection_limit(connection: PlainConnection) -> int:
+    """Return the number of connections for programs, without those that the server reserves for administrators."""
+    limit: int = await queries.select_connection_limit(connection)
+    return limit
+
+
+async def set_clock(clock: DatabaseClock, database: Database) -> None:
+    """Set a clock to the database's time. Raises DatabaseUnavailable."""
+    async with database.acquire() as connection:
+        clock.observe(await queries.select_time(connection))

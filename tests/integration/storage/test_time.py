@@ -12,8 +12,7 @@ from tollhouse.composition.app import open_gateway
 from tollhouse.composition.loops import build_loops, build_web_loops
 from tollhouse.composition.settings import Settings
 from tollhouse.kernel.clock import DatabaseClock
-from tollhouse.storage.database import Database
-from tollhouse.storage.server import set_clock
+from tollhouse.storage.database import Database, set_clock
 from tollhouse.worker.run import ignore_beat
 
 WRONG = datetime(2001, 1, 1, tzinfo=UTC)
