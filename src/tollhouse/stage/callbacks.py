@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -72,22 +72,6 @@ def _choose_headers(
 
 
 def _as_delivery(entry: DeliveryEntry) -> Delivery:
-    return Delivery(
-        merchant_id=0,
-        event_id=entry.event_id,
-        number=entry.number,
-        form=entry.form,
-        host_id=0,
-        lease=0,
-        url=entry.url,
-        body=entry.body,
-        sequence=entry.sequence,
-        kind=entry.kind,
-        payment_id=entry.payment_id,
-        transaction_id=entry.transaction_id,
-        subscription_id=entry.subscription_id,
-        status=entry.status,
-        request_id=entry.request_id,
-        attempts=0,
-        age=timedelta(),
-    )
+    """Return the delivery of which headers are built. They say nothing of merchant, host, lease, attempts and age."""
+    same = {field.name: getattr(entry, field.name) for field in fields(Delivery) if hasattr(entry, field.name)}
+    return Delivery(**same | {"merchant_id": 0, "host_id": 0, "lease": 0, "attempts": 0, "age": timedelta()})
