@@ -177,19 +177,19 @@ def replan(plan: Plan, prices: tuple[Price, ...], period: int) -> Plan:
 
 def _locate(plan: Plan, period: int) -> _LocatedCharge | None:
     """Locate a charge by stepping over whole groups of prices. Return None before the first and after the last."""
-    wanted = period - plan.first_period + 1
+    ordinal = period - plan.first_period + 1
     position: SchedulePosition | None = SchedulePosition(plan.base_at, plan.base_months)
     # The charge on the base itself takes no step.
     unstepped = 1 if plan.starts_at_base else 0
     for group in _group_prices(plan):
         count = _count_charges(group[0])
-        if position is None or wanted < 1:
+        if position is None or ordinal < 1:
             return None
-        if count is None or wanted <= count:
-            reached = position.step(group[0].offset, wanted - unstepped)
-            return _arrive(reached, group if wanted == count else group[:1])
+        if count is None or ordinal <= count:
+            reached = position.step(group[0].offset, ordinal - unstepped)
+            return _arrive(reached, group if ordinal == count else group[:1])
         position = position.step(group[0].offset, count - unstepped)
-        wanted, unstepped = wanted - count, 0
+        ordinal, unstepped = ordinal - count, 0
     return None
 
 

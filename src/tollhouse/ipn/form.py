@@ -38,21 +38,21 @@ Condition = Literal["nothing_left", "asked_for"]
 FORMS: Mapping[str, Sequence[Form]] = {"json": ("json",), "legacy": ("legacy",), "both": ("json", "legacy")}
 
 
-def choose_format(wanted: IpnFormat, kind: str, status: str) -> EventFormat | None:
+def choose_format(site_format: IpnFormat, kind: str, status: str) -> EventFormat | None:
     """Return the format of an event for a site's format; None if it is not posted.
 
     The legacy form cannot express events of subscriptions without a payment, and disputes that were won.
     """
-    if wanted == "none":
+    if site_format == "none":
         return None
     if kind == CANCEL or "." in kind:
-        return "json" if wanted in {"json", "both"} else None
-    return PLUGIN_FORMATS.get((kind, status)) if wanted == "plugin" else wanted
+        return "json" if site_format in {"json", "both"} else None
+    return PLUGIN_FORMATS.get((kind, status)) if site_format == "plugin" else site_format
 
 
-def choose_condition(wanted: IpnFormat, kind: str) -> Condition | None:
+def choose_condition(site_format: IpnFormat, kind: str) -> Condition | None:
     """Return the condition for posting an event that has a format; None if there is no condition."""
-    if wanted == "plugin" and kind == "refund":
+    if site_format == "plugin" and kind == "refund":
         return "nothing_left"
     return "asked_for" if "." in kind else None
 

@@ -80,10 +80,10 @@ async def _send_areq(
     browser: BrowserData,
 ) -> RenderedResponse:
     """Send the AReq with the browser data in the request."""
-    question = build_areq(
+    areq = build_areq(
         deps, payment, draft, card=instrument.card, browser=browser, send_before=payment.attempt.send_before
     )
-    answer = await send_areq(deps, draft, question)
+    answer = await send_areq(deps, draft, areq)
     state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
     authentication = record_response_in_draft(deps, draft, answer, state, browser=browser)
     if state is AuthenticationState.CHALLENGED:

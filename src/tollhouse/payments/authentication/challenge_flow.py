@@ -123,8 +123,8 @@ async def _choose_open_step(deps: AuthenticationDependencies, payment: Payment, 
 
 
 def _is_creq_overdue(deps: AuthenticationDependencies, authentication: Authentication) -> bool:
-    may_begin_anew = authentication.number < MAX_AUTHENTICATIONS
-    return may_begin_anew and _is_older(deps, authentication.answered_at, CREQ_TIMEOUT)
+    may_restart = authentication.number < MAX_AUTHENTICATIONS
+    return may_restart and _is_older(deps, authentication.answered_at, CREQ_TIMEOUT)
 
 
 def _build_collect(deps: AuthenticationDependencies, payment: Payment, authentication: Authentication) -> Collect:
@@ -176,17 +176,17 @@ async def submit_browser(deps: AuthenticationDependencies, key: str, browser: Br
     async with deps.database.acquire() as connection:
         requested = await store.update_requested(connection, authentication, browser)
     if requested is not None:
-        question = make.build_areq(
+        areq = make.build_areq(
             deps, payment, requested, card=open_card(deps, payment), browser=browser, send_before=send_before
         )
-        await asyncio.shield(deps.running.start("authenticate", _send_areq, deps, payment, requested, question))
+        await asyncio.shield(deps.running.start("authenticate", _send_areq, deps, payment, requested, areq))
 
 
 async def _send_areq(
-    deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, question: AuthenticationRequest
+    deps: AuthenticationDependencies, payment: Payment, authentication: Authentication, areq: AuthenticationRequest
 ) -> None:
     """Send the AReq and record its response; continue the payment if the authentication is decided."""
-    answer = await send_areq(deps, authentication, question)
+    answer = await send_areq(deps, authentication, areq)
     state = find_next_state(answer.status, proceed_without_3ds=payment.proceed_without_3ds)
     async with deps.database.acquire() as connection:
         answered = await store.update_answered(connection, authentication, answer, state)

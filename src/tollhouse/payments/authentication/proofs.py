@@ -13,10 +13,10 @@ log = structlog.get_logger()
 
 
 async def send_areq(
-    deps: AuthenticationDependencies, authentication: Authentication, question: AuthenticationRequest
+    deps: AuthenticationDependencies, authentication: Authentication, areq: AuthenticationRequest
 ) -> AuthenticationResponse:
     """Send the AReq of an authentication. A response with a used proof counts as status U (not performed)."""
-    answer = await deps.directory.authenticate(question)
+    answer = await deps.directory.authenticate(areq)
     if answer.cavv is not None and await is_used(deps, authentication, answer.cavv):
         return AuthenticationResponse(TransStatus.UNAVAILABLE, TECHNICAL)
     return answer
