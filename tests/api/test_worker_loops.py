@@ -45,7 +45,7 @@ async def test_loops_use_no_connection_of_the_payments(shop: WebShop, database_d
     )
     names = set(build_loops(gateway, asyncio.Event()))
     # These keep what the whole process knows up to date.
-    common = {"read the time", "read the rates", "read the offsets"}
+    common = {"read time", "read rates", "read offsets"}
     async with run_worker(gateway, names - common) as completed:
         await wait_until(lambda: completed >= names - common, seconds=30)
 

@@ -142,5 +142,5 @@ def _build_common_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
     }
     if not gateway.settings.is_live:
         read = partial(read_offsets, gateway.database, gateway.parts.clock)
-        loops["read the offsets"] = every(READ_OFFSETS_INTERVAL_SECONDS, read, stop)
+        loops["read offsets"] = every(READ_OFFSETS_INTERVAL_SECONDS, read, stop)
     return loops

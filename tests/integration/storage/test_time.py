@@ -36,7 +36,7 @@ async def test_a_process_begins_with_the_right_time(database_dsn: str, tmp_path:
         for build in (build_loops, build_web_loops):
             clock.observe(WRONG)
             stop = asyncio.Event()
-            looping = asyncio.ensure_future(build(gateway, stop)["read the time"](ignore_beat))
+            looping = asyncio.ensure_future(build(gateway, stop)["read time"](ignore_beat))
             async with asyncio.timeout(2):
                 while clock.now().year == WRONG.year:  # noqa: ASYNC110 - nothing tells that a clock was set
                     await asyncio.sleep(0.005)
