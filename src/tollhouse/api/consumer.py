@@ -1,4 +1,4 @@
-"""`POST /consumer`, `GET /consumer/{consumerId}` and `PUT /consumer/{consumerId}` (wire contract, 3.2 and 4.12)."""
+"""`POST /consumer`, `GET /consumer/{consumerId}` and `PUT /consumer/{consumerId}`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /feed/transactions`: list transactions, newest first, with filters (behaviour, section 3)."""
+"""`GET /feed/transactions`: list transactions, newest first, with filters."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`POST /epayment/lib/paypage_api/pay.php`: calls of the public WooCommerce plugin before it shows a checkout.
 
-The body is form fields, although a header named `0` declares JSON; the API key is one of the fields (wire contract,
-section 6). One method returns the consumer, the other the payment methods, of which there is one.
+The body is form fields, although a header named `0` declares JSON; the API key is one of the fields.
+One method returns the consumer, the other the payment methods, of which there is one.
 """
 
 from __future__ import annotations

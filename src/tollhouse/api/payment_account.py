@@ -1,4 +1,4 @@
-"""Stored cards: list, enable and disable (wire contract, 3.7 and 4.11)."""
+"""Stored cards: list, enable and disable."""
 
 from __future__ import annotations
 

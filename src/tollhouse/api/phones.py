@@ -1,4 +1,4 @@
-"""Phone verification: `/antifraud/verification/...` (wire contract, section 4.14)."""
+"""Phone verification: `/antifraud/verification/...`."""
 
 from __future__ import annotations
 

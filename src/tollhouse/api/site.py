@@ -1,4 +1,4 @@
-"""`POST /site`, `GET /site/{id}` and `PUT /site/{id}` (wire contract, 3.5 and 4.9)."""
+"""`POST /site`, `GET /site/{id}` and `PUT /site/{id}`."""
 
 from __future__ import annotations
 

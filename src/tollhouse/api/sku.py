@@ -1,4 +1,4 @@
-"""`POST /sku`, `GET /sku/{name}` and `PUT /sku/{name}` (wire contract, 3.4 and 4.10)."""
+"""`POST /sku`, `GET /sku/{name}` and `PUT /sku/{name}`."""
 
 from __future__ import annotations
 

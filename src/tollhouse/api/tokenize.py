@@ -1,4 +1,4 @@
-"""`POST /tokenize` and `POST /tokenizeWithPaymentAccountId`: tokens of cards (behaviour, section 2)."""
+"""`POST /tokenize` and `POST /tokenizeWithPaymentAccountId`: tokens of cards."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from publicsuffixlist import PublicSuffixList
 
-#: Characters of a SKU name (wire contract, 1.4).
+#: Characters of a SKU name.
 MAX_NAME_LENGTH = 36
 #: The largest number in a name: seven digits after an underscore.
 MAX_COUNT = 9_999_999

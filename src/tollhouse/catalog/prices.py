@@ -12,7 +12,7 @@ from itertools import takewhile
 from tollhouse.catalog.model import Offset, Price, SkuKind
 from tollhouse.kernel.money import MAX_AMOUNT_MINOR, Money
 
-#: An offset has at most thirteen characters (wire contract, 1.3) and is at most a century.
+#: An offset has at most thirteen characters and is at most a century.
 OFFSET_FORM = re.compile(r"([0-9]{1,5})([dwmy])")
 MAX_DAYS = {"d": 36_525, "w": 5_217, "m": 1_200, "y": 100}
 
@@ -33,7 +33,7 @@ def parse_offset(text: str) -> Offset:
 
 
 def find_schedule_faults(prices: Sequence[Price]) -> dict[int, str]:
-    """Return the faults of a schedule as a whole, by the index of the faulty price (behavior, section 6).
+    """Return the faults of a schedule as a whole, by the index of the faulty price.
 
     Prices without an offset are charged together with the one before them, and no charge is above `MAX_AMOUNT_MINOR`.
     """

@@ -296,7 +296,10 @@ def build_schemas(models: Iterable[type[BaseModel]], mode: SchemaDirection) -> d
     generator = _Generator(ref_template=REF)
     inputs = [(model, mode.schema_mode, model.__pydantic_core_schema__) for model in sorted(models, key=_name_of)]
     _, schemas = generator.generate_definitions(inputs)
-    return {name: _complete(schema, mode) for name, schema in schemas.items()}
+    text = json.dumps(schemas)
+    named = {model.__name__ for model, _, _ in inputs}
+    used = {name for name in schemas if name in named or f'"{REF.format(model=name)}"' in text}
+    return {name: _complete(schemas[name], mode) for name in schemas if name in used}
 
 
 def build_query_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -16,8 +16,7 @@ import phonenumbers
 
 from tollhouse.kernel.card_texts import read_plain
 
-#: The form of the wire contract, section 2.1. The contract says at least 5 characters, but some countries have numbers
-#: of 4.
+#: The form of the public API, which says at least 5 characters, although some countries have numbers of 4.
 PHONE_FORM = re.compile(r"[+0-9(][0-9 .()-]{3,24}")
 #: The shortest number with a country code has seven characters; a national one may have fewer digits.
 MIN_PHONE_LENGTH, MAX_PHONE_LENGTH = 4, 25

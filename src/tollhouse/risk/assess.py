@@ -1,4 +1,4 @@
-"""Risk facts, velocity limits, and the decision whether the acquirer is called (behavior, section 3)."""
+"""Risk facts, velocity limits, and the decision whether the acquirer is called."""
 
 from __future__ import annotations
 

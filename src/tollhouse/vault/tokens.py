@@ -124,7 +124,7 @@ async def select_token(connection: PlainConnection, token: UUID, *, merchant_id:
     """Return a token with its sealed contents, or None if it does not exist or was swept.
 
     A token belongs to no merchant when it is created. For the merchant that uses it, `expires_at` is earlier by the
-    advance of that merchant's clock since then (behavior, section 7); the result is real time.
+    advance of that merchant's clock since then; the result is real time.
     """
     token_id = derive_token_id(token)
     row = await queries.select_token(connection, token_id=token_id, merchant_id=merchant_id, life=TOKEN_LIFE)

@@ -1,4 +1,4 @@
-"""Responses of the API for its clients (wire contract, sections 3, 4 and 6).
+"""Responses of the API for its clients.
 
 Amounts are exact decimals; `render` writes them as JSON numbers.
 """

@@ -1,4 +1,4 @@
-"""Responses about resources of merchants (wire contract, 3.2, 3.4, 3.5 and 3.7), and about future charges."""
+"""Responses about resources of merchants, and about future charges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses with the gateway's own tables: exchange rates, addresses, payment codes (wire contract, section 4.14)."""
+"""Responses with the gateway's own tables: exchange rates, addresses, payment codes."""
 
 from __future__ import annotations
 

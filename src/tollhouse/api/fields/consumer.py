@@ -1,4 +1,4 @@
-"""The consumer of a payment, and the receipt for it (wire contract, sections 2.1 and 2.5).
+"""The consumer of a payment, and the receipt for it.
 
 `emailOptions` is true, false or an object whose fields no public page documents. Ours are `send`, `to` and `language`;
 others are ignored, and an empty object requests nothing.

@@ -1,4 +1,4 @@
-"""The item of a payment (wire contract, section 2.2)."""
+"""The item of a payment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payment sources, and results of a merchant's own 3-D Secure server (wire contract, 2.4; digest, 6.1, 10.1)."""
+"""Payment sources, and results of a merchant's own 3-D Secure server."""
 
 from __future__ import annotations
 

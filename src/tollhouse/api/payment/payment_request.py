@@ -1,4 +1,4 @@
-"""The body of `POST /payment`, and the payment that it requests (wire contract, section 2; behavior, section 3)."""
+"""The body of `POST /payment`, and the payment that it requests."""
 
 from __future__ import annotations
 

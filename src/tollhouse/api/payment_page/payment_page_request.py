@@ -1,4 +1,4 @@
-"""The body of `POST /paymentPage` (wire contract, 4.7; public digest, section 8)."""
+"""The body of `POST /paymentPage`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tollhouse.kernel.money import Currency, Money
 from tollhouse.links.create import DEFAULT_TTL, parse_ttl
 from tollhouse.links.model import ANY, FeeRule
 
-#: Every method that clients may name (wire contract, section 11). Unsupported ones are not offered.
+#: Every method that clients may name. Unsupported ones are not offered.
 METHODS = frozenset(
     re.findall(
         r"\w+",

@@ -1,4 +1,4 @@
-"""`/testPaymentData`: a merchant's own test cards (wire contract, sections 3.6 and 4.13). Stage only."""
+"""`/testPaymentData`: a merchant's own test cards. Stage only."""
 
 from __future__ import annotations
 

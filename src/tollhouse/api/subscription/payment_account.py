@@ -1,4 +1,4 @@
-"""`PUT /subscription/{id}/paymentAccount`: replace a subscription's card (wire contract, 3.8 and 4.8)."""
+"""`PUT /subscription/{id}/paymentAccount`: replace a subscription's card."""
 
 from __future__ import annotations
 

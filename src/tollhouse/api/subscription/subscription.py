@@ -1,4 +1,4 @@
-"""`GET` and `PUT /subscription/{id}`, `/cancel` and `/recover` (wire contract, 3.3 and 4.8)."""
+"""`GET` and `PUT /subscription/{id}`, `/cancel` and `/recover`."""
 
 from __future__ import annotations
 
