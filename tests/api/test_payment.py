@@ -80,7 +80,7 @@ def check_answer(answer: dict[str, Any]) -> None:
 
 
 async def test_a_card(shop: WebShop) -> None:
-    """Flow B of the quickstart: the answer has the quickstart's keys and values, and those of the wire contract."""
+    """Flow B of the quickstart: the answer has the quickstart's keys and values, and those of the public API."""
     source = {"type": "card"} | card(zip=None)
     response = await shop.pay(SEED_BODY | {"paymentSource": source})
     answer = response.json()

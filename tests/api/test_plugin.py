@@ -158,7 +158,7 @@ async def told_refunds(wordpress: WordPress, order: Order) -> list[bool]:
     """Return of each refund of an order whether it is posted, oldest first."""
     rows = await wordpress.shop.fetch(
         "select e.url <> '' as is_posted from event e join transaction t using (merchant_id, payment_id)"
-        " where e.kind = 'refund' and t.transaction_id = $1 order by e.event_id",
+        " where e.kind = 'refund' and t.transaction_id = $1 order by e.position",
         int(order.stored["transaction"]),
     )
     return [row["is_posted"] for row in rows]

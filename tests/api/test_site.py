@@ -17,7 +17,7 @@ SITE = {
     "ipnUrl": "https://your-server.example.com/ipn?wc-api=wc_gateway",
     "redirectUrl": "http://localhost/thanks",
 }
-#: What the public client's getters cannot do without (wire contract, 3.5).
+#: What the public client's getters cannot do without.
 STRINGS = ("id", "name", "externalId", "ipnUrl", "redirectUrl", "createdAt", "updatedAt")
 BOOLEANS = ("corsEnabled", "status", "autoRedirect")
 

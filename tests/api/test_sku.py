@@ -15,7 +15,7 @@ MONTHLY = [
     {"offset": "0d", "amount": 1, "currency": "USD", "repeat": False},
     {"offset": "30d", "amount": 19.99, "currency": "USD", "repeat": True},
 ]
-#: What the public client's getters cannot do without (wire contract, 3.4).
+#: What the public client's getters cannot do without.
 STRINGS = ("name", "siteId", "externalId", "title", "createdAt", "updatedAt", "type")
 
 

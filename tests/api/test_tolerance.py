@@ -1,4 +1,4 @@
-"""What real clients send is taken as they send it (wire contract, sections 2 and 9)."""
+"""What real clients send is taken as they send it."""
 
 from __future__ import annotations
 

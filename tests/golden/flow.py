@@ -75,7 +75,7 @@ class Flow:
         return browser
 
     async def tell_callbacks(self) -> None:
-        """Let the worker post what there is to post, and record it in the order of its events."""
+        """Let the worker post what there is to post, and record it in the order of its events and forms."""
 
         async def is_posted() -> bool:
             return not await self.fetch(IDLE)
@@ -84,7 +84,7 @@ class Flow:
             await work_until(self.shop, is_posted)
         seen = self.endpoint.seen[self.told_callbacks :]
         self.told_callbacks += len(seen)
-        for one in sorted(seen, key=lambda one: int(one.headers["webhook-id"].rpartition("_")[2])):
+        for one in sorted(seen, key=_get_event_and_form):
             self.entries.append(describe_callback(one, self.names))
 
     @asynccontextmanager
@@ -180,3 +180,9 @@ async def serve(web: Any, listener: socket.socket) -> AsyncIterator[None]:
     finally:
         server.should_exit = True
         await serving
+
+
+def _get_event_and_form(seen: Any) -> tuple[int, str]:
+    """Return the number of the event of a callback, and its form."""
+    headers = {name.lower(): value for name, value in seen.headers.items()}
+    return int(headers["webhook-id"].rpartition("_")[2]), headers["content-type"]

@@ -1,4 +1,4 @@
-"""What the wire contract lists: the calls of the public PHP client (section 4) and its payment sources (section 11).
+"""The calls of the public PHP client and its payment sources.
 
 A copy by hand, on purpose: what the documentation and the program say is compared with it. `client` is the client's
 method in the spelling of this house; the four switches of test data share one.

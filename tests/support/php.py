@@ -1,4 +1,4 @@
-"""How the public PHP client writes and reads JSON (wire contract, sections 1 and 3).
+"""How the public PHP client writes and reads JSON.
 
 PHP knows one kind of array: an empty one is `[]` also where an object is meant, and one whose keys are 0, 1, 2 ... is a
 list. Its getters turn scalars into one another and never a container; a declared string that is missing is a TypeError,

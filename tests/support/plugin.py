@@ -1,7 +1,4 @@
-"""A shop with the public WooCommerce plugin: what it sends, how it reads answers and callbacks, what its orders become.
-
-The rules are those of the wire contract: section 4 for the calls, 5 for callbacks, 7 for the form and what follows it.
-"""
+"""A shop with the public WooCommerce plugin: its requests, its reading of responses and callbacks, and its orders."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ async def stored_card(shop: Shop, **changes: Any) -> tuple[str, str]:
     return paid.payment["source"]["paymentAccountId"], paid.body["consumer"]["id"]
 
 
-# What happens now (behaviour, section 3)
+# What happens now
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_numbers_are_published_once() -> None:
 
 @pytest.mark.parametrize("number", ["4024007179366348", "4111111111111111", "4000006966642547", "4000000404793202"])
 def test_cards_of_the_quickstart_approve(number: str) -> None:
-    """The numbers that behaviour §7 names are plain approving cards."""
+    """The numbers of the quickstart are plain approving cards."""
     card = find_card(CardNumber(number))
 
     assert card is not None
