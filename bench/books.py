@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 import asyncpg
 
 from bench.gateway import data_directory
-from tollhouse.ledger.verify import verify_ledger, verify_new_entries
+from tollhouse.ledger_check.verify import verify_ledger, verify_new_entries
 from tollhouse.storage.database import Database
 from tollhouse.storage.embedded import EmbeddedPostgres
 from tollhouse.storage.migrate import migrate

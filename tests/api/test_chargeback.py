@@ -17,7 +17,7 @@ from tests.support.pages import attempt_all, work_until
 from tests.support.payment_pages import PayPage
 from tests.support.webshop import WebShop, card, clone_database, price
 
-from tollhouse.ledger.verify import verify_ledger
+from tollhouse.ledger_check.verify import verify_ledger
 from tollhouse.links.model import MAX_ATTEMPTS
 from tollhouse.links.store import SWEEPS
 from tollhouse.stage.demo import SITE_ID

@@ -15,7 +15,7 @@ from tests.support.bills import Bills
 from tests.support.shop import furnish
 from tests.support.years_db import UNTOLD, Town
 
-from tollhouse.ledger.verify import verify_ledger
+from tollhouse.ledger_check.verify import verify_ledger
 from tollhouse.storage.database import Database
 
 SUBSCRIPTIONS = int(os.environ.get("YEARS_SUBSCRIPTIONS", "30"))

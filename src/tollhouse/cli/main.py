@@ -27,7 +27,7 @@ from tollhouse.composition.supervisor import Inherited
 from tollhouse.ipn.message.samples import KINDS
 from tollhouse.ipn.number import skip_after_restore
 from tollhouse.kernel.money import Currency
-from tollhouse.ledger.verify import MAX_VIOLATIONS, LedgerReport
+from tollhouse.ledger_check.verify import MAX_VIOLATIONS, LedgerReport
 from tollhouse.stage.demo import Demo
 
 app = typer.Typer(

@@ -38,7 +38,7 @@ from tollhouse.ipn.message.lifecycle_events import build_event_rows
 from tollhouse.ipn.store import select_outbox_state
 from tollhouse.kernel.clock import DatabaseClock
 from tollhouse.kernel.errors import SealBroken, TollhouseError
-from tollhouse.ledger.store import count_violations
+from tollhouse.ledger_check.store import count_violations
 from tollhouse.merchants.access import MerchantAuthenticator
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.merchants.secrets import IpnSecrets

@@ -9,7 +9,7 @@ from tollhouse.composition.app import Gateway
 from tollhouse.composition.payment_parts import PaymentParts
 from tollhouse.ipn.delivery.deliver import DeliveryRules
 from tollhouse.ipn.delivery.workers import OrphanSweep
-from tollhouse.ledger.verify import verify_all_new
+from tollhouse.ledger_check.verify import verify_all_new
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.payments.authentication.resume import MAX_SWEPT_AUTHENTICATIONS, sweep_authentications
 from tollhouse.storage.database import set_clock

@@ -39,7 +39,7 @@ from tollhouse.composition.web import build_web
 from tollhouse.http.serving.health import Health
 from tollhouse.http.serving.ports import adopt, bind
 from tollhouse.kernel.errors import TollhouseError
-from tollhouse.ledger.verify import LedgerReport, verify_ledger
+from tollhouse.ledger_check.verify import LedgerReport, verify_ledger
 from tollhouse.rates.ecb import MAX_BYTES
 from tollhouse.rates.store import LoadResult, load_rates
 from tollhouse.simulator.app import create_simulator_app

@@ -1,4 +1,1 @@
-"""The ledger.
-
-Double-entry records of all movements, posted with their cause and verified on demand and continuously.
-"""
+"""The ledger: double-entry records of all movements, posted with their cause."""

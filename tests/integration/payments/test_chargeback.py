@@ -14,7 +14,7 @@ from tests.support.shop import OTHER_MERCHANT, Paid, Shop, all_at_once, faults_i
 from tollhouse.acquirers.model import Declined
 from tollhouse.ipn.message.record import RecordEvent, insert_events
 from tollhouse.kernel.errors import Invalid, NotFound, RequestIdReused
-from tollhouse.ledger.verify import verify_ledger
+from tollhouse.ledger_check.verify import verify_ledger
 from tollhouse.payments.dispute_steps import DisputeStep
 
 BACK = "select coalesce(sum(amount_minor), 0) from transaction where mode in ('credit', 'chargeback')"

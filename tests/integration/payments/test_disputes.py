@@ -17,7 +17,7 @@ from tests.support.shop import MERCHANT, OTHER_MERCHANT, Paid, Shop, open_shop
 from tollhouse.acquirers.model import AcquirerDispute, Declined
 from tollhouse.kernel.errors import Unavailable
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.ledger.verify import verify_ledger
+from tollhouse.ledger_check.verify import verify_ledger
 from tollhouse.payments.disputes.import_disputes import find_next_dispute, import_disputes
 from tollhouse.worker.payments import import_all_disputes
 

@@ -12,7 +12,7 @@ from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Refusal
-from tollhouse.ledger.verify import verify_ledger
+from tollhouse.ledger_check.verify import verify_ledger
 
 #: What breaks the rules of money, by purchase: nothing.
 BROKEN = """

@@ -1,6 +1,6 @@
--- Tables of: ipn, payments.
+-- Tables of: ipn, ledger, payments.
 --
--- Verification of the ledger. These queries read the transactions of `payments` and the numbered events of `ipn`, and state
+-- These queries read the transactions of `payments`, the numbered events of `ipn` and the entries of `ledger`, and state
 -- independently which entries each transaction requires. They share no rule with the functions that post entries.
 --
 -- The scope of a query is the next transactions by key, above `after` and up to `upto`, and additional single ones.

@@ -1,4 +1,4 @@
-"""Database access for the verification of the ledger."""
+"""Rows of the verification of the ledger."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from tollhouse.ledger.model import LedgerAccount
 from tollhouse.storage.database import PlainConnection
 from tollhouse.storage.queries import load_queries
 
-#: Above every key.
-
-queries = load_queries("tollhouse.ledger")
+queries = load_queries("tollhouse.ledger_check")
 
 #: Merchant ID and transaction ID.
 Key = tuple[int, int]

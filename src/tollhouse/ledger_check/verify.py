@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 
 from tollhouse.kernel.money import Currency, Money
-from tollhouse.ledger import store
-from tollhouse.ledger.store import END, START, Balance, Key, Scope
+from tollhouse.ledger_check import store
+from tollhouse.ledger_check.store import END, START, Balance, Key, Scope
 from tollhouse.storage.database import Database, PlainConnection
 
 #: Transactions of one slice, well within the statement timeout.

@@ -17,7 +17,7 @@ from tests.support.shop import Shop, claim, price
 from tollhouse.acquirers.model import Declined
 from tollhouse.kernel.errors import Invalid
 from tollhouse.ledger.rules import derive_entries
-from tollhouse.ledger.verify import LedgerReport, verify_ledger, verify_new_entries
+from tollhouse.ledger_check.verify import LedgerReport, verify_ledger, verify_new_entries
 from tollhouse.storage.database import Database
 
 _merchants = itertools.count(1_000)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tollhouse.ledger.model import LedgerAccount
-from tollhouse.ledger.store import Balance
-from tollhouse.ledger.verify import find_balance_violations
+from tollhouse.ledger_check.store import Balance
+from tollhouse.ledger_check.verify import find_balance_violations
 
 
 def balance(account: LedgerAccount, debits: int, credits_: int, *, currency: str = "USD", negative: int = 0) -> Balance:

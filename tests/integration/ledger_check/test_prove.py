@@ -7,8 +7,8 @@ from typing import Any
 from tests.support.shop import Shop, all_at_once
 
 from tollhouse.ipn.number import number_batch
-from tollhouse.ledger.store import count_violations
-from tollhouse.ledger.verify import verify_all_new, verify_new_entries
+from tollhouse.ledger_check.store import count_violations
+from tollhouse.ledger_check.verify import verify_all_new, verify_new_entries
 from tollhouse.storage.database import Database
 
 SPOIL = "insert into ledger_entry values (1, $1, 2, 'money.acquirers', 'money.merchants', 5, 'USD')"
