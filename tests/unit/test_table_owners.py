@@ -26,7 +26,6 @@ COMPOSITION = "composition"
 EXCEPTIONS = {
     ("payments", COMPOSITION): "payments begin by the one function that combines the rows of all packages",
     ("payments", "billing"): "a stored payment is shown with its subscription in one round trip",
-    ("vault", "consumers"): "stored cards to be renewed are read with their consumers' profiles in one round trip",
 }
 
 KINDS = {"table", "view", "sequence", "function"}

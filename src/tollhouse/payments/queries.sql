@@ -115,6 +115,15 @@ left join lateral (
 left join operation o on o.merchant_id = t.merchant_id and o.transaction_id = t.transaction_id
 left join transaction basis on basis.merchant_id = o.merchant_id and basis.transaction_id = o.basis_id;
 
+-- name: select_cards
+-- Return stored cards, or their replacements, with their consumers' profiles, by the requested IDs.
+select named.account_id as named_id, a.merchant_id, a.account_id, a.consumer_id, a.key_version, a.sealed_card, a.brand,
+    a.masked_number, a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id, c.external_id, c.profile
+from unnest(:merchant_ids::bigint[], :account_ids::uuid[]) as given (merchant_id, account_id)
+join account named using (merchant_id, account_id)
+join account a on a.merchant_id = named.merchant_id and a.account_id = coalesce(named.replaced_by, named.account_id)
+join consumer c on c.merchant_id = a.merchant_id and c.consumer_id = a.consumer_id;
+
 -- name: select_payment_transaction$
 -- Return the first transaction of a payment, or the newest try on a payment page. It need not have the lowest ID, because each
 -- process takes IDs from blocks of its own.

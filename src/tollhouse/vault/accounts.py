@@ -5,36 +5,14 @@ There is one stored card for each consumer and card number; a new expiry updates
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from tollhouse.kernel.card import Card
 from tollhouse.storage.database import PlainConnection
-from tollhouse.vault.seal import Sealed
 from tollhouse.vault.security_codes import queries
 from tollhouse.vault.vault import Vault
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCard:
-    """A stored card with its consumer's profile. `expiry_year` has four digits."""
-
-    merchant_id: int
-    account_id: UUID
-    consumer_id: str
-    fingerprint: bytes
-    card: Sealed
-    brand: str
-    masked_number: str
-    expiry_month: int
-    expiry_year: int
-    disabled: bool
-    network_transaction_id: str | None
-    external_id: str | None
-    profile: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +52,6 @@ class StoredCardRow(NamedTuple):
     network_transaction_id: str | None
 
 
-class UpdatedCard(NamedTuple):
-    """A stored card after an update. `replaced_id` is the ID before the update, and may be the same."""
-
-    consumer_id: str
-    account_id: UUID
-    replaced_id: UUID
-
-
-async def select_account(connection: PlainConnection, *, merchant_id: int, account_id: UUID) -> StoredCard | None:
-    """Return a merchant's stored card, or None."""
-    return (await select_accounts_of(connection, [(merchant_id, account_id)])).get((merchant_id, account_id))
-
-
-async def select_accounts_of(
-    connection: PlainConnection, keys: Iterable[tuple[int, UUID]]
-) -> dict[tuple[int, UUID], StoredCard]:
-    """Return stored cards, or their replacements, by merchant and requested ID."""
-    sought = list(keys)
-    rows = queries.select_accounts_of(
-        connection,
-        merchant_ids=[merchant_id for merchant_id, _ in sought],
-        account_ids=[account_id for _, account_id in sought],
-    )
-    return {(row["merchant_id"], row["named_id"]): _read_account(row) async for row in rows}
-
-
-def _read_account(row: Mapping[str, Any]) -> StoredCard:
-    fields = dict(row)
-    del fields["named_id"]
-    fields["card"] = Sealed(fields.pop("sealed_card"), fields.pop("key_version"))
-    fields["profile"] = json.loads(fields["profile"])
-    return StoredCard(**fields)
-
-
 async def select_account_holder(
     connection: PlainConnection, *, account_id: UUID, consumer_id: str
 ) -> StoredCardOwner | None:
@@ -138,43 +82,34 @@ async def update_account_disabled(
 
 
 async def update_card(
-    connection: PlainConnection, vault: Vault, *, merchant_id: int, account_id: UUID, card: Card
-) -> UpdatedCard | None:
-    """Store an updated card in the caller's database transaction. Return None if the stored card does not exist.
+    connection: PlainConnection, vault: Vault, *, merchant_id: int, account_id: UUID, consumer_id: str, card: Card
+) -> UUID:
+    """Update a stored card in the caller's database transaction, and return its ID from then on.
 
     A new expiry updates the stored card. A new number creates another stored card, sealed for its own row; the old ID
     leads to it from then on. It inherits the network transaction ID, which otherwise only a customer's payment
     provides. Repeating an update changes nothing.
     """
-    stored = await select_account(connection, merchant_id=merchant_id, account_id=account_id)
-    if stored is None:
-        return None
     fingerprint = vault.fingerprint(card.number, merchant_id=merchant_id)
-    new_id = vault.account_id(merchant_id=merchant_id, consumer_id=stored.consumer_id, fingerprint=fingerprint)
-    if new_id == stored.account_id:
-        await queries.update_account_expiry(connection, **_columns(vault, merchant_id, new_id, card))
-    else:
-        await _replace(connection, stored, fingerprint, _columns(vault, merchant_id, new_id, card), card)
-    return UpdatedCard(stored.consumer_id, new_id, stored.account_id)
-
-
-async def _replace(
-    connection: PlainConnection, stored: StoredCard, fingerprint: bytes, columns: dict[str, Any], card: Card
-) -> None:
-    """Replace a stored card by another."""
-    key = {"merchant_id": stored.merchant_id, "account_id": columns["account_id"], "replaced_id": stored.account_id}
-    await queries.lock_replacements(connection, merchant_id=stored.merchant_id, consumer_id=stored.consumer_id)
-    await queries.lock_accounts(
-        connection, merchant_id=stored.merchant_id, account_ids=[stored.account_id, columns["account_id"]]
-    )
+    new_id = vault.account_id(merchant_id=merchant_id, consumer_id=consumer_id, fingerprint=fingerprint)
+    columns = _columns(vault, merchant_id, new_id, card)
+    if new_id == account_id:
+        await queries.update_account_expiry(connection, **columns)
+        return new_id
+    await queries.lock_replacements(connection, merchant_id=merchant_id, consumer_id=consumer_id)
+    await queries.lock_accounts(connection, merchant_id=merchant_id, account_ids=[account_id, new_id])
     await queries.insert_replacement(
         connection,
-        **(columns | key),
+        **columns,
+        replaced_id=account_id,
         fingerprint=fingerprint,
         brand=card.number.brand.name,
         masked_number=card.number.masked,
     )
-    await queries.update_accounts_replaced(connection, **key)
+    await queries.update_accounts_replaced(
+        connection, merchant_id=merchant_id, account_id=new_id, replaced_id=account_id
+    )
+    return new_id
 
 
 def _columns(vault: Vault, merchant_id: int, account_id: UUID, card: Card) -> dict[str, Any]:

@@ -1,4 +1,4 @@
--- Tables of: consumers, merchants.
+-- Tables of: merchants.
 
 -- name: insert_security_codes!
 -- Store sealed security codes, each with its holder.
@@ -58,16 +58,6 @@ from token t
 left join merchant m on m.merchant_id = :merchant_id and m.clock_offset > '0'
 left join security_code c on c.holder_id = t.token_id
 where t.token_id = :token_id;
-
--- name: select_accounts_of
--- Return stored cards, or their replacements, with their consumers' profiles, by the requested IDs.
-select named.account_id as named_id, a.merchant_id, a.account_id, a.consumer_id, a.fingerprint, a.key_version, a.sealed_card,
-    a.brand, a.masked_number, a.expiry_month, a.expiry_year, a.disabled, a.network_transaction_id,
-    c.external_id, c.profile
-from unnest(:merchant_ids::bigint[], :account_ids::uuid[]) as given (merchant_id, account_id)
-join account named using (merchant_id, account_id)
-join account a on a.merchant_id = named.merchant_id and a.account_id = coalesce(named.replaced_by, named.account_id)
-join consumer c on c.merchant_id = a.merchant_id and c.consumer_id = a.consumer_id;
 
 -- name: select_account_holder^
 -- Return the owner of a stored card, of any merchant. The card's ID cannot be guessed, and the consumer's ID must

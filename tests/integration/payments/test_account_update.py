@@ -13,7 +13,8 @@ from tollhouse.acquirers.model import Closed, NotSent, Unchanged, Updated
 from tollhouse.kernel.card import Card
 from tollhouse.kernel.errors import NotFound
 from tollhouse.payments.charge.account_update import apply_update, query_updater
-from tollhouse.vault.accounts import StoredCard, select_account, update_account_disabled
+from tollhouse.payments.charge.wallet import StoredCard, select_card
+from tollhouse.vault.accounts import update_account_disabled
 
 THIRD_NUMBER = "4000006966642547"
 
@@ -35,7 +36,7 @@ async def update(shop: Shop, account_id: UUID, updated: Card, merchant_id: int =
 async def stored(shop: Shop, account_id: UUID) -> StoredCard:
     """Return the card of a stored card's ID."""
     async with shop.parts.database.acquire() as connection:
-        account = await select_account(connection, merchant_id=MERCHANT, account_id=account_id)
+        account = await select_card(connection, merchant_id=MERCHANT, account_id=account_id)
     assert account is not None
     return account
 

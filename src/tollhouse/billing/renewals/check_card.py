@@ -21,7 +21,7 @@ from tollhouse.billing.store import lease_cards, lock_cases, select_keys_on_acco
 from tollhouse.kernel.card import Card, Expiry
 from tollhouse.kernel.ids import new_request_id
 from tollhouse.payments.charge.account_update import apply_update, query_updater
-from tollhouse.payments.charge.wallet import load_cards
+from tollhouse.payments.charge.wallet import select_cards
 
 #: Until a card is checked again for which the updater gave no response.
 UPDATER_RETRY_INTERVAL = timedelta(hours=1)
@@ -95,7 +95,7 @@ async def _record_expiry(biller: BillingDependencies, case: SubscriptionContext)
 async def _read_expiry(biller: BillingDependencies, case: SubscriptionContext) -> Expiry | None:
     key = (case.subscription.merchant_id, case.subscription.account_id)
     async with biller.database.acquire() as connection:
-        card = (await load_cards(connection, [key])).get(key)
+        card = (await select_cards(connection, [key])).get(key)
     return Expiry(card.expiry_month, card.expiry_year) if card else None
 
 

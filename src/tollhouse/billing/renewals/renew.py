@@ -44,7 +44,7 @@ from tollhouse.notices.model import ReceiptRequest
 from tollhouse.payments.charge.charge import charge
 from tollhouse.payments.charge.intent import build_intent
 from tollhouse.payments.charge.requested_payment import RequestedConsumer, RequestedPayment, RequestedSource
-from tollhouse.payments.charge.wallet import LoadedCard, load_cards
+from tollhouse.payments.charge.wallet import StoredCard, select_cards
 from tollhouse.payments.model import ConcurrentChange, Item, Renewing
 from tollhouse.storage.database import PlainConnection
 
@@ -65,7 +65,7 @@ class Due(Struct, frozen=True):
 
     case: SubscriptionContext
     charge: Charge
-    account: LoadedCard
+    account: StoredCard
     agreement: Agreement
 
 
@@ -96,7 +96,7 @@ async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionCont
         return []
     async with biller.database.acquire() as connection:
         agreements = await select_agreements(connection, charging_keys)
-        accounts = await load_cards(
+        accounts = await select_cards(
             connection, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
         )
     found = await _build_charges(biller, charging, agreements, accounts)
@@ -132,7 +132,7 @@ async def _build_charges(
     biller: BillingDependencies,
     charging: Sequence[tuple[SubscriptionContext, Charge]],
     agreements: dict[tuple[int, int], Agreement],
-    accounts: dict[tuple[int, UUID], LoadedCard],
+    accounts: dict[tuple[int, UUID], StoredCard],
 ) -> list[Due]:
     found: list[Due] = []
     put_off: list[SubscriptionContext] = []

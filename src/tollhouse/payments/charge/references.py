@@ -17,12 +17,11 @@ from tollhouse.consumers.store import select_consumer
 from tollhouse.kernel.faults import Fault, Subject
 from tollhouse.kernel.ids import is_consumer_id, parse_id
 from tollhouse.payments.charge.requested_payment import RequestedItem, RequestedPayment
-from tollhouse.payments.charge.wallet import is_usable
+from tollhouse.payments.charge.wallet import StoredCard, is_usable, select_card
 from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.payments.model import Item
 from tollhouse.payments.routing import find_account
 from tollhouse.storage.database import PlainConnection
-from tollhouse.vault.accounts import StoredCard, select_account
 from tollhouse.vault.tokens import StoredToken, select_token
 
 #: The source without a card: the stored card of the request's consumer is charged.
@@ -150,7 +149,7 @@ async def _load_account(
 ) -> None:
     if account_id is not None:
         async with lookups.database.acquire() as connection:
-            found.account = await select_account(connection, merchant_id=requested.merchant_id, account_id=account_id)
+            found.account = await select_card(connection, merchant_id=requested.merchant_id, account_id=account_id)
     if found.account is None:
         found.add_fault(subject, UNKNOWN)
 
@@ -174,7 +173,7 @@ async def _choose_last_card(
     if account_id is None:
         found.add_fault(subject, NEVER_PAID)
         return
-    found.account = await select_account(connection, merchant_id=consumer.merchant_id, account_id=account_id)
+    found.account = await select_card(connection, merchant_id=consumer.merchant_id, account_id=account_id)
     if found.account is None:
         found.add_fault(subject, "is a consumer without a stored card")
 

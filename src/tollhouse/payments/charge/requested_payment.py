@@ -12,9 +12,9 @@ from tollhouse.catalog.model import Price
 from tollhouse.idempotency.model import Claim
 from tollhouse.kernel.card import Card, Cvv
 from tollhouse.notices.model import ReceiptRequest
+from tollhouse.payments.charge.wallet import StoredCard
 from tollhouse.payments.model import ExternalAuthentication, Item, PageTry, Renewing, SubscriptionSummary
 from tollhouse.threeds.model import BrowserData
-from tollhouse.vault.accounts import StoredCard
 
 
 class RequestedItem(Struct, frozen=True):

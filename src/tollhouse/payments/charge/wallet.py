@@ -1,22 +1,40 @@
-"""List the stored cards that a consumer may use again."""
+"""Read stored cards with their consumers' profiles, and list those that a consumer may use again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any
 from uuid import UUID
 
 from tollhouse.kernel.card import Expiry
+from tollhouse.payments.store import queries
 from tollhouse.storage.database import Database, PlainConnection
-from tollhouse.vault.accounts import StoredCard, list_accounts, select_accounts_of
-
-#: A stored card with the profile of its consumer.
-LoadedCard = StoredCard
+from tollhouse.vault.accounts import StoredCardView, list_accounts
+from tollhouse.vault.seal import Sealed
 
 #: Cards that are read: a consumer with more disabled cards than this gets none.
 MAX_READ_CARDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCard:
+    """A stored card with its consumer's profile. `expiry_year` has four digits."""
+
+    merchant_id: int
+    account_id: UUID
+    consumer_id: str
+    card: Sealed
+    brand: str
+    masked_number: str
+    expiry_month: int
+    expiry_year: int
+    disabled: bool
+    network_transaction_id: str | None
+    external_id: str | None
+    profile: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +48,35 @@ class WalletCard:
     expiry_year: int
 
 
-class KeptCard(Protocol):
-    """The fields of a stored card that decide whether it may be charged."""
-
-    @property
-    def disabled(self) -> bool:
-        """Whether the merchant has disabled it."""
-
-    @property
-    def expiry_month(self) -> int:
-        """The month, from 1."""
-
-    @property
-    def expiry_year(self) -> int:
-        """The year, in four digits."""
-
-
-def is_usable(card: KeptCard, at: datetime) -> bool:
+def is_usable(card: StoredCard | StoredCardView, at: datetime) -> bool:
     """Return whether a stored card is enabled and not expired."""
     return not card.disabled and not Expiry(card.expiry_month, card.expiry_year).is_past(year=at.year, month=at.month)
 
 
-async def load_cards(
+async def select_card(connection: PlainConnection, *, merchant_id: int, account_id: UUID) -> StoredCard | None:
+    """Return a merchant's stored card, or its replacement, or None."""
+    return (await select_cards(connection, [(merchant_id, account_id)])).get((merchant_id, account_id))
+
+
+async def select_cards(
     connection: PlainConnection, keys: Iterable[tuple[int, UUID]]
-) -> dict[tuple[int, UUID], LoadedCard]:
-    """Return stored cards by merchant and account, as far as they exist."""
-    return await select_accounts_of(connection, keys)
+) -> dict[tuple[int, UUID], StoredCard]:
+    """Return stored cards, or their replacements, by merchant and requested ID."""
+    sought = list(keys)
+    rows = queries.select_cards(
+        connection,
+        merchant_ids=[merchant_id for merchant_id, _ in sought],
+        account_ids=[account_id for _, account_id in sought],
+    )
+    return {(row["merchant_id"], row["named_id"]): _read_card(row) async for row in rows}
+
+
+def _read_card(row: Mapping[str, Any]) -> StoredCard:
+    fields = dict(row)
+    del fields["named_id"]
+    fields["card"] = Sealed(fields.pop("sealed_card"), fields.pop("key_version"))
+    fields["profile"] = json.loads(fields["profile"])
+    return StoredCard(**fields)
 
 
 async def list_cards(
