@@ -110,8 +110,8 @@ def test_the_listeners_of_the_examples(
         wait_until(lambda: line in output.read_text(), f"{line!r} in what the listener printed")
         with pytest.raises(urllib.error.HTTPError) as caught:
             post(url + path, b'{"payment": {}}')
-        with caught.value as refusal:
-            assert refusal.code == 400
+        with caught.value as rejection:
+            assert rejection.code == 400
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.support.webshop import TABLES, OpenShop, WebShop, add_key, card, consumer, expect_refusal, open_client
+from tests.support.webshop import TABLES, OpenShop, WebShop, add_key, card, consumer, expect_rejection, open_client
 
 ALLOWED = "198.51.100.7"
 PROXY = "10.0.0.1"
@@ -22,7 +22,7 @@ async def look_up(shop: WebShop, key: str, *, address: str = "127.0.0.1", forwar
 async def test_no_key(shop: WebShop) -> None:
     """A request without a key is 401, on every path that needs one, before anything else of it is looked at."""
     for answer in (await shop.pay({}, key=""), await shop.pay(content=b"{", key="", headers={"Content-Type": ""})):
-        await expect_refusal(shop, answer, status=401)
+        await expect_rejection(shop, answer, status=401)
         assert answer.json()["message"] == "The API key is missing. Send it in the Authorization header."
     assert (await shop.get("/payment/1", key="")).status_code == 401
 
@@ -30,19 +30,19 @@ async def test_no_key(shop: WebShop) -> None:
 async def test_wrong_keys(shop: WebShop) -> None:
     """A key that nobody has is 401."""
     for key in ("th_stage_" + "0" * 40, "x", "Bearer", "Basic dGg6", "k" * 5000, "ké", "0"):
-        await expect_refusal(shop, await shop.pay(key=key), status=401)
+        await expect_rejection(shop, await shop.pay(key=key), status=401)
 
 
 async def test_parts_of_a_key(shop: WebShop) -> None:
     """A key is right as a whole or not at all."""
     for key in (shop.merchant.key[:-1], shop.merchant.key + "0", shop.merchant.key.upper()):
-        await expect_refusal(shop, await shop.pay(key=key), status=401)
+        await expect_rejection(shop, await shop.pay(key=key), status=401)
 
 
 async def test_keys_of_the_other_environment(shop: WebShop, opened: OpenShop) -> None:
     """The prefix of a key tells that it was sent to the wrong place, and the answer says so."""
     answer = await shop.pay(key="th_live_0000")
-    await expect_refusal(shop, answer, status=401)
+    await expect_rejection(shop, answer, status=401)
     assert answer.json()["message"] == "This API key is for live, but this gateway is stage. Use one of its own keys."
     live = await opened(environment="live")
     assert (await live.pay(key="th_stage_0000")).json()["message"].startswith("This API key is for stage")
@@ -52,7 +52,7 @@ async def test_expired_keys(shop: WebShop) -> None:
     """A key is good until the moment it expires."""
     expired, good = [await add_key(shop, expires_in=timedelta(hours=hours)) for hours in (-1, 1)]
     answer = await shop.pay(key=expired)
-    await expect_refusal(shop, answer, status=401)
+    await expect_rejection(shop, answer, status=401)
     assert answer.json()["message"] == "The API key has expired. Use another key."
     assert (await shop.pay(key=good)).status_code == 201
 
@@ -60,7 +60,7 @@ async def test_expired_keys(shop: WebShop) -> None:
 async def test_addresses_off_the_list(shop: WebShop) -> None:
     """A key with a list of addresses is 403 from anywhere else, whatever the request says of itself."""
     key = await add_key(shop, networks=["198.51.100.0/24", "2001:db8::/32"])
-    await expect_refusal(shop, await shop.pay(key=key), status=403)
+    await expect_rejection(shop, await shop.pay(key=key), status=403)
     assert await look_up(shop, key, address=ALLOWED) == 404
     assert await look_up(shop, key, address="2001:db8::7") == 404
     assert await look_up(shop, key, address="::ffff:198.51.100.7") == 404
@@ -179,9 +179,9 @@ async def test_other_merchants_see_nothing(shop: WebShop) -> None:
         ({"type": "token", "token": token}, "paymentSource.token"),
     ):
         answer = await shop.pay(shop.payment(source, sku=sku), key=shop.other.key)
-        await expect_refusal(shop, answer, path, stored=stored)
+        await expect_rejection(shop, answer, path, stored=stored)
     answer = await shop.pay(key=shop.other.key)
-    await expect_refusal(shop, answer, "sku.siteId", stored=stored)
+    await expect_rejection(shop, answer, "sku.siteId", stored=stored)
 
 
 async def test_ids_of_other_merchants_are_ones_own(shop: WebShop) -> None:

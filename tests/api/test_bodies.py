@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.support.webshop import XML_HTTP_REQUEST, WebShop, card, dump, expect_refusal
+from tests.support.webshop import XML_HTTP_REQUEST, WebShop, card, dump, expect_rejection
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,7 +33,7 @@ async def send(shop: WebShop, path: str, content: Any, **headers: str) -> Any:
 async def test_bodies_of_other_types(refusing_shop: WebShop, path: str, content_type: str) -> None:
     """A body that does not say that it is JSON is 415, also when it is."""
     answer = await send(refusing_shop, path, dump(card()), **{"Content-Type": content_type})
-    await expect_refusal(refusing_shop, answer, status=415)
+    await expect_rejection(refusing_shop, answer, status=415)
 
 
 @PATHS
@@ -41,21 +41,21 @@ async def test_bodies_of_other_types(refusing_shop: WebShop, path: str, content_
 async def test_spellings_of_the_type(refusing_shop: WebShop, path: str, content_type: str) -> None:
     """Parameters and the case of the content type do not matter."""
     answer = await send(refusing_shop, path, b"{}", **{"Content-Type": content_type})
-    await expect_refusal(refusing_shop, answer, *REQUIRED[path])
+    await expect_rejection(refusing_shop, answer, *REQUIRED[path])
 
 
 @PATHS
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b" [ ] \n"])
 async def test_empty_bodies(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """Nothing at all and the `[]` of PHP are an empty object: every required field is named at once."""
-    await expect_refusal(refusing_shop, await send(refusing_shop, path, content), *REQUIRED[path])
+    await expect_rejection(refusing_shop, await send(refusing_shop, path, content), *REQUIRED[path])
 
 
 @PATHS
 async def test_an_empty_body_needs_no_type(refusing_shop: WebShop, path: str) -> None:
     """Where there is no body, there is no type to be wrong."""
     answer = await send(refusing_shop, path, b"", **{"Content-Type": ""})
-    await expect_refusal(refusing_shop, answer, *REQUIRED[path])
+    await expect_rejection(refusing_shop, answer, *REQUIRED[path])
 
 
 @PATHS
@@ -78,7 +78,7 @@ async def test_an_empty_body_needs_no_type(refusing_shop: WebShop, path: str) ->
 async def test_malformed_bodies(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """What is not JSON is 400 and says where it stops being JSON."""
     answer = await send(refusing_shop, path, content)
-    await expect_refusal(refusing_shop, answer)
+    await expect_rejection(refusing_shop, answer)
     assert answer.json()["message"].startswith("The body is not JSON: line ")
 
 
@@ -87,7 +87,7 @@ async def test_malformed_bodies(refusing_shop: WebShop, path: str, content: byte
 async def test_bodies_that_are_no_object(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """JSON of another kind than an object is 400."""
     answer = await send(refusing_shop, path, content)
-    await expect_refusal(refusing_shop, answer)
+    await expect_rejection(refusing_shop, answer)
     assert answer.json()["message"] == "The body must be a JSON object."
 
 
@@ -106,7 +106,7 @@ async def test_bodies_that_are_no_object(refusing_shop: WebShop, path: str, cont
 async def test_other_encodings(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """JSON is UTF-8 (RFC 8259, 8.1)."""
     answer = await send(refusing_shop, path, content)
-    await expect_refusal(refusing_shop, answer)
+    await expect_rejection(refusing_shop, answer)
     assert answer.json()["message"] == "The body must be UTF-8."
 
 
@@ -124,7 +124,7 @@ async def test_other_encodings(refusing_shop: WebShop, path: str, content: bytes
 )  # fmt: skip
 async def test_keys_that_are_given_twice(refusing_shop: WebShop, path: str, content: bytes, paths: list[str]) -> None:
     """Which of two values counts is nothing to be guessed about money: each key that stands twice is named."""
-    errors = await expect_refusal(refusing_shop, await send(refusing_shop, path, content), *paths)
+    errors = await expect_rejection(refusing_shop, await send(refusing_shop, path, content), *paths)
     assert {text for texts in errors.values() for text in texts} == {"is given twice"}
 
 
@@ -149,7 +149,7 @@ async def test_keys_that_cannot_be_written(refusing_shop: WebShop, path: str) ->
 async def test_numbers_that_are_none(refusing_shop: WebShop, path: str, number: str) -> None:
     """Numbers that JSON does not have, and those that no amount can be, are 400 before anything reckons with them."""
     answer = await send(refusing_shop, path, f'{{"metadata": {{"a": {number}}}}}'.encode())
-    await expect_refusal(refusing_shop, answer)
+    await expect_rejection(refusing_shop, answer)
     assert "number" in answer.json()["message"]
 
 
@@ -168,7 +168,7 @@ async def test_numbers_that_are_none(refusing_shop: WebShop, path: str, number: 
 async def test_deep_nesting(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """A body that nests deeper than ten levels is 400, however deep."""
     answer = await send(refusing_shop, path, content)
-    await expect_refusal(refusing_shop, answer)
+    await expect_rejection(refusing_shop, answer)
 
 
 @PATHS
@@ -199,7 +199,7 @@ async def test_large_bodies(refusing_shop: WebShop, path: str, limit: int, way: 
     for size, status in ((limit, 400), (limit + 1, 413), (limit + 1024, 413)):
         content = b"{" + b" " * (size - 2) + b"}"
         answer = await send(refusing_shop, path, in_chunks(content) if way == "in chunks" else content)
-        await expect_refusal(refusing_shop, answer, *(REQUIRED[path] if status == 400 else ()), status=status)
+        await expect_rejection(refusing_shop, answer, *(REQUIRED[path] if status == 400 else ()), status=status)
 
 
 @PATHS
@@ -207,7 +207,7 @@ async def test_large_bodies(refusing_shop: WebShop, path: str, limit: int, way: 
 async def test_lengths_that_lie(refusing_shop: WebShop, path: str, length: str, status: int) -> None:
     """What counts is what comes, not what was announced; a length that is none is 400."""
     answer = await send(refusing_shop, path, b" " * 70_000, **{"Content-Length": length})
-    await expect_refusal(refusing_shop, answer, status=status)
+    await expect_rejection(refusing_shop, answer, status=status)
 
 
 @PATHS
@@ -220,7 +220,7 @@ async def test_an_announced_length_is_believed_when_it_is_too_large(refusing_sho
         yield b"{}"
 
     answer = await send(refusing_shop, path, body(), **{"Content-Length": "70000"})
-    await expect_refusal(refusing_shop, answer, status=413)
+    await expect_rejection(refusing_shop, answer, status=413)
     assert not read
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.support.webshop import WebShop, card, expect_refusal, price
+from tests.support.webshop import WebShop, card, expect_rejection, price
 
 MONTHLY = [price(1), price(1, offset="30d", repeat=True)]
 LARGEST = 9_999_999_999.99
@@ -104,7 +104,7 @@ async def test_faulty_bundles(refusing_shop: WebShop) -> None:
     """Every fault of a bundle is named by its path, and nothing of it is charged."""
     for skus, paths in FAULTY:
         body = refusing_shop.payment() | {"sku": skus}
-        await expect_refusal(refusing_shop, await refusing_shop.pay(body), *paths)
+        await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
 async def test_bundles_that_differ(shop: WebShop) -> None:

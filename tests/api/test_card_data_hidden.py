@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.gateways import RunningGateway
 from tests.support.issuing import number_of
-from tests.support.webshop import TABLES, WebShop, card, consumer, dump, expect_refusal, price
+from tests.support.webshop import TABLES, WebShop, card, consumer, dump, expect_rejection, price
 
 NUMBER = number_of("visa")
 OTHER_NUMBER = number_of("mastercard")
@@ -209,7 +209,7 @@ async def test_strays_are_named(shop: WebShop) -> None:
     body["consumer"] |= {"externalId": NUMBER, "userAgent": groups}
     body["url"]["redirectUrl"] = f"http://shop.example/?card={NUMBER}"
     answer = await shop.pay(body, headers={"X-Request-ID": f"card-{NUMBER}"})
-    errors = await expect_refusal(
+    errors = await expect_rejection(
         shop,
         answer,
         "metadata",
@@ -241,7 +241,7 @@ async def test_strays_of_a_card_that_is_not_in_the_body(shop: WebShop, kind: str
     stored = await shop.count_rows()
     body = shop.payment(source, consumer=named, metadata={"note": f"card {NUMBER}"}, emailOptions={NUMBER: 1})
     answer = await shop.pay(body, headers={"X-Request-ID": NUMBER})
-    await expect_refusal(shop, answer, "metadata.note", "emailOptions", "X-Request-ID", stored=stored)
+    await expect_rejection(shop, answer, "metadata.note", "emailOptions", "X-Request-ID", stored=stored)
     check_is_hidden(str(answer.headers), NUMBER)
     sound = shop.payment(source, consumer=named)
     answers = [await shop.pay(sound, headers={"X-Request-ID": "order-1764437907123456"}) for _ in range(2)]
@@ -319,7 +319,7 @@ async def test_what_is_no_card_number_is_taken(shop: WebShop) -> None:
 async def test_an_id_with_another_cards_number_is_refused(shop: WebShop) -> None:
     """An X-Request-ID with a card number is refused where it would be kept, and nowhere repeated."""
     answer = await shop.pay(headers={"X-Request-ID": OTHER_NUMBER})
-    assert list((await expect_refusal(shop, answer, "X-Request-ID")).values()) == [["must not contain a card number"]]
+    assert list((await expect_rejection(shop, answer, "X-Request-ID")).values()) == [["must not contain a card number"]]
     check_is_hidden(str(answer.headers), OTHER_NUMBER)
     seen = await shop.get("/codes", **{"X-Request-ID": OTHER_NUMBER})
     assert seen.status_code == 200

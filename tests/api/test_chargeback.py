@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest_asyncio
 from tests.support.callbacks import open_endpoint
-from tests.support.cardholders import REDIRECT_URL, World, open_world
+from tests.support.cardholders import REDIRECT_URL, ServedGateway, open_served_gateway
 from tests.support.issuing import number_of
 from tests.support.pages import attempt_all, work_until
 from tests.support.payment_pages import PayPage
@@ -219,24 +219,24 @@ async def test_who_gets_a_link(shop: WebShop) -> None:
 
 
 @pytest_asyncio.fixture
-async def world(postgres_dsn: str, template: str) -> AsyncIterator[World]:
+async def served(postgres_dsn: str, template: str) -> AsyncIterator[ServedGateway]:
     """A gateway that is served, whose pages can be paid, and its simulator."""
     async with clone_database(postgres_dsn, template) as dsn:
         database, simulated = [await Database.connect(dsn, schema=schema) for schema in ("gateway", "simulator")]
-        async with open_world(database, simulated) as world:
-            yield world
+        async with open_served_gateway(database, simulated) as served:
+            yield served
         await database.close()
         await simulated.close()
 
 
-async def link_of(world: World, transaction_id: str) -> Any:
+async def link_of(served: ServedGateway, transaction_id: str) -> Any:
     """Return the link of a charge-back."""
-    answer = await world.get(f"/chargeback/{transaction_id}/repaidLink", Authorization=world.api_key)
+    answer = await served.get(f"/chargeback/{transaction_id}/repaidLink", Authorization=served.api_key)
     assert answer.status == 200, answer.text
     return answer.json
 
 
-async def test_repaying(world: World) -> None:
+async def test_repaying(served: ServedGateway) -> None:
     """The page takes what was charged back, once, from the same consumer with the same metadata; then it says so."""
     body = {
         "paymentSource": {"type": "card", "number": number_of("visa"), "expirationMonth": "12", "expirationYear": "30"},
@@ -245,32 +245,32 @@ async def test_repaying(world: World) -> None:
         "url": {"ipnUrl": "http://127.0.0.1:9/ipn", "redirectUrl": REDIRECT_URL},
         "metadata": {"order": 7},
     }
-    paid = (await world.call("/payment", body)).json
-    taken = await world.call(f"/stage/chargeback/{paid['payment']['transactionId']}", {"amount": 499})
+    paid = (await served.call("/payment", body)).json
+    taken = await served.call(f"/stage/chargeback/{paid['payment']['transactionId']}", {"amount": 499})
     transaction_id = taken.json["payment"]["transactionId"]
-    link = await link_of(world, transaction_id)
-    page = PayPage(world, link["url"])
+    link = await link_of(served, transaction_id)
+    page = PayPage(served, link["url"])
     shown = await page.open()
     assert shown.status == 200
     assert "Premium" in shown.text
     # It ran out, and is asked for again: the same page is good once more, and is never swept away.
-    await world.fetch(
+    await served.fetch(
         "update payment_link set created_at = now() - interval '99 days', expires_at = now() - interval '31 days'"
     )
-    await Sweeper(world.parts.database, SWEEPS).step()
+    await Sweeper(served.parts.database, SWEEPS).step()
     assert (await page.open()).status == 410
-    assert await link_of(world, transaction_id) == link
+    assert await link_of(served, transaction_id) == link
     assert (await page.open()).status == 200
     # Cards are declined until no more may be tried: there is another page.
     for _ in range(MAX_ATTEMPTS):
         await page.pay("decline_05")
     assert (await page.open()).status == 410
-    again = await link_of(world, transaction_id)
+    again = await link_of(served, transaction_id)
     assert again["url"] != link["url"]
     assert again["code"] == 0
     assert (await page.open()).status == 410
-    await PayPage(world, again["url"]).pay()
-    [row] = await world.fetch(
+    await PayPage(served, again["url"]).pay()
+    [row] = await served.fetch(
         "select body from event where kind = 'sale' and status = 'success' order by position desc limit 1"
     )
     repaid = json.loads(row["body"])
@@ -278,4 +278,4 @@ async def test_repaying(world: World) -> None:
     assert repaid["payment"]["orderId"] != paid["payment"]["orderId"]
     assert repaid["consumer"] == paid["consumer"]
     assert repaid["metadata"] == {"order": 7}
-    assert await link_of(world, transaction_id) == {"url": "", "code": 1}
+    assert await link_of(served, transaction_id) == {"url": "", "code": 1}

@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.support.cardholders import PAGE_FIELDS, Answer, World, build_rreq, open_world, payment_request
+from tests.support.cardholders import (
+    PAGE_FIELDS,
+    Answer,
+    ServedGateway,
+    build_rreq,
+    open_served_gateway,
+    payment_request,
+)
 
 from tollhouse.storage.database import Database
 
@@ -17,10 +24,10 @@ ENDS = [("pass", "success", "0"), ("fail", "fail", "1010"), ("cancel", "fail", "
 
 
 @pytest.fixture
-async def world(database: Database, simulator_database: Database) -> AsyncIterator[World]:
+async def served(database: Database, simulator_database: Database) -> AsyncIterator[ServedGateway]:
     """A gateway that is served, and its simulator."""
-    async with open_world(database, simulator_database) as world:
-        yield world
+    async with open_served_gateway(database, simulator_database) as served:
+        yield served
 
 
 def policy_of(answer: Answer) -> dict[str, str]:
@@ -29,14 +36,14 @@ def policy_of(answer: Answer) -> dict[str, str]:
     return {name: sources for name, _, sources in (rule.partition(" ") for rule in rules)}
 
 
-async def test_pages_allow_only_what_they_need(world: World) -> None:
+async def test_pages_allow_only_what_they_need(served: ServedGateway) -> None:
     """No page may load anything from elsewhere, be framed, be cached, leak its URL, or set a cookie."""
-    answer = await world.pay("challenge_method")
+    answer = await served.pay("challenge_method")
     url = answer.json["payment"]["url"]
-    collect = await world.get(url)
-    await world.post(url, PAGE_FIELDS)
-    challenge = await world.get(url)
-    problem = await world.get("/3ds/nothing")
+    collect = await served.get(url)
+    await served.post(url, PAGE_FIELDS)
+    challenge = await served.get(url)
+    problem = await served.get("/3ds/nothing")
     for page in (collect, challenge, problem):
         policy = policy_of(page)
         assert policy["default-src"] == "'none'"
@@ -46,24 +53,24 @@ async def test_pages_allow_only_what_they_need(world: World) -> None:
         assert page.headers["Referrer-Policy"] == "no-referrer"
         assert page.headers["X-Content-Type-Options"] == "nosniff"
         assert "Set-Cookie" not in page.headers
-        assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.text.replace(world.base_url, ""))
-    bank = world.base_url.replace("127.0.0.1", "localhost")
+        assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.text.replace(served.base_url, ""))
+    bank = served.base_url.replace("127.0.0.1", "localhost")
     assert policy_of(collect)["frame-src"] == policy_of(collect)["form-action"] == f"'self' {bank}"
     assert policy_of(challenge)["form-action"] == "*"
     assert policy_of(problem)["form-action"] == "'none'"
 
 
-async def test_assets_match_their_digests(world: World) -> None:
+async def test_assets_match_their_digests(served: ServedGateway) -> None:
     """The digests in a page match the files, which browsers may cache forever."""
-    page = await world.get((await world.pay("challenge")).json["payment"]["url"])
+    page = await served.get((await served.pay("challenge")).json["payment"]["url"])
     found = re.findall(r'(?:src|href)="(/3ds/assets/[^"]+)" integrity="sha256-([^"]+)"', page.text)
     assert len(found) == 2
     for address, digest in found:
-        asset = await world.get(address)
+        asset = await served.get(address)
         assert asset.status == 200
         assert base64.b64encode(hashlib.sha256(asset.text.encode()).digest()).decode() == digest
         assert "immutable" in asset.headers["Cache-Control"]
-    assert (await world.get("/3ds/assets/handlers.py")).status == 404
+    assert (await served.get("/3ds/assets/handlers.py")).status == 404
 
 
 @pytest.mark.parametrize(
@@ -77,65 +84,65 @@ async def test_assets_match_their_digests(world: World) -> None:
         f"/3ds/{'x' * 99}",
     ],
 )
-async def test_unknown_urls_show_a_page(world: World, path: str) -> None:
+async def test_unknown_urls_show_a_page(served: ServedGateway, path: str) -> None:
     """An unknown URL gets a page."""
-    answer = await world.get(path)
+    answer = await served.get(path)
     assert answer.status == 404
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "Payment not found" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/3ds/unknown", "/3ds/return/unknown", "/3ds/method/unknown"])
-async def test_unknown_urls_accept_nothing(world: World, path: str) -> None:
+async def test_unknown_urls_accept_nothing(served: ServedGateway, path: str) -> None:
     """A POST to an unknown URL gets a page too, whatever its body."""
     for body in (PAGE_FIELDS, b"\xff\xfe&&&=", b"a=1&" * 100):
-        answer = await world.post(path, body)
+        answer = await served.post(path, body)
         assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
 
 
-async def test_a_large_form_is_rejected(world: World) -> None:
+async def test_a_large_form_is_rejected(served: ServedGateway) -> None:
     """A form with more than 64 KiB of browser data is not read."""
-    url = (await world.pay("challenge")).json["payment"]["url"]
-    answer = await world.post(url, b"x" * 70_000)
+    url = (await served.pay("challenge")).json["payment"]["url"]
+    answer = await served.post(url, b"x" * 70_000)
     assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (413, "text/html")
 
 
-async def test_texts_of_merchants_are_escaped(world: World) -> None:
+async def test_texts_of_merchants_are_escaped(served: ServedGateway) -> None:
     """A descriptor with markup is escaped."""
-    await world.fetch("update site set descriptor = '<script>alert(1)</script>'")
-    page = await world.get((await world.pay("challenge")).json["payment"]["url"])
+    await served.fetch("update site set descriptor = '<script>alert(1)</script>'")
+    page = await served.get((await served.pay("challenge")).json["payment"]["url"])
     assert "&lt;script&gt;alert(1)" in page.text
     assert "<script>alert" not in page.text
 
 
-async def test_no_card_data_in_pages(world: World) -> None:
+async def test_no_card_data_in_pages(served: ServedGateway) -> None:
     """The pages contain the last four digits and no more."""
-    answer = await world.pay("challenge")
+    answer = await served.pay("challenge")
     number = payment_request("challenge")["paymentSource"]["number"]
-    page = await world.get(answer.json["payment"]["url"])
+    page = await served.get(answer.json["payment"]["url"])
     assert f"•••• {number[-4:]}" in page.text
     assert number not in page.text
     assert number[:6] not in page.text
 
 
-async def test_the_return_url_redirects_posts(world: World) -> None:
+async def test_the_return_url_redirects_posts(served: ServedGateway) -> None:
     """The cross-site POST of the bank becomes a GET of ours, once or twice, without a cookie."""
-    answer = await world.pay("challenge")
-    page = await world.challenge(answer)
-    await world.get(page)
-    [row] = await world.fetch("select notification_url from simulator.authentication")
+    answer = await served.pay("challenge")
+    page = await served.challenge(answer)
+    await served.get(page)
+    [row] = await served.fetch("select notification_url from simulator.authentication")
     for _ in range(2):
-        returned = await world.post(row["notification_url"], {"cres": "garbage"}, Origin="https://acs.example")
+        returned = await served.post(row["notification_url"], {"cres": "garbage"}, Origin="https://acs.example")
         assert returned.status == 303
-        assert returned.headers["Location"] == row["notification_url"].removeprefix(world.base_url)
+        assert returned.headers["Location"] == row["notification_url"].removeprefix(served.base_url)
 
 
-async def test_an_early_return_shows_the_payment(world: World) -> None:
+async def test_an_early_return_shows_the_payment(served: ServedGateway) -> None:
     """Opening the return URL before the challenge shows the state of the payment."""
-    answer = await world.pay("challenge")
-    page = await world.challenge(answer)
-    [row] = await world.fetch("select notification_url from simulator.authentication")
-    opened = await world.get(row["notification_url"])
+    answer = await served.pay("challenge")
+    page = await served.challenge(answer)
+    [row] = await served.fetch("select notification_url from simulator.authentication")
+    opened = await served.get(row["notification_url"])
     assert (opened.status, opened.headers["Location"]) == (303, page)
 
 
@@ -152,71 +159,71 @@ async def test_an_early_return_shows_the_payment(world: World) -> None:
         ({"acsTransID": "00000000-0000-4000-8000-000000000000"}, "301"),
     ],
 )
-async def test_invalid_results_get_an_erro(world: World, change: dict[str, Any], code: str) -> None:
+async def test_invalid_results_get_an_erro(served: ServedGateway, change: dict[str, Any], code: str) -> None:
     """A result that violates the protocol gets an Erro and decides nothing."""
-    answer = await world.pay("challenge", browser=True)
-    authentication = await world.authentication(answer)
-    reply = await world.send_result(build_rreq(authentication, "Y", **change))
+    answer = await served.pay("challenge", browser=True)
+    authentication = await served.authentication(answer)
+    reply = await served.send_result(build_rreq(authentication, "Y", **change))
     assert reply.status == 200
     assert (reply.json["messageType"], reply.json["errorCode"]) == ("Erro", code)
     assert reply.json["errorMessageType"] == "RReq"
-    assert (await world.authentication(answer)).state == "challenged"
+    assert (await served.authentication(answer)).state == "challenged"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{" * 1000])
-async def test_results_that_are_not_messages_get_an_erro(world: World, body: bytes) -> None:
+async def test_results_that_are_not_messages_get_an_erro(served: ServedGateway, body: bytes) -> None:
     """Whatever is posted, the response is an Erro."""
-    assert (await world.send_result(body)).json["errorCode"] == "203"
+    assert (await served.send_result(body)).json["errorCode"] == "203"
 
 
 @pytest.mark.parametrize("browser", [True, False], ids=["from the challenge", "from the beginning"])
 @pytest.mark.parametrize(("result", "status", "code"), ENDS)
 async def test_one_call_completes_a_challenge(
-    world: World, result: str, status: str, code: str, *, browser: bool
+    served: ServedGateway, result: str, status: str, code: str, *, browser: bool
 ) -> None:
     """One call acts as the cardholder in any state of the payment, and responds with the outcome."""
-    order_id = (await world.pay("challenge", browser=browser)).json["payment"]["orderId"]
-    answer = await world.call(f"/stage/3ds/{order_id}", {"result": result})
+    order_id = (await served.pay("challenge", browser=browser)).json["payment"]["orderId"]
+    answer = await served.call(f"/stage/3ds/{order_id}", {"result": result})
     assert answer.status == 200
     payment = answer.json["payment"]
     assert (payment["status"], payment["code"], payment["orderId"]) == (status, code, order_id)
-    again = await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
+    again = await served.call(f"/stage/3ds/{order_id}", {"result": "pass"})
     assert again.json == answer.json
 
 
 @pytest.mark.parametrize("card", ["frictionless", "challenge_method_silent", "decoupled"])
-async def test_one_call_passes_every_flow(world: World, card: str) -> None:
+async def test_one_call_passes_every_flow(served: ServedGateway, card: str) -> None:
     """It needs no 3DS Method, no bank's app and no challenge."""
-    order_id = (await world.pay(card)).json["payment"]["orderId"]
-    answer = await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
+    order_id = (await served.pay(card)).json["payment"]["orderId"]
+    answer = await served.call(f"/stage/3ds/{order_id}", {"result": "pass"})
     assert answer.json["payment"]["status"] == "success"
 
 
-async def test_one_call_restarts_a_lapsed_challenge(world: World) -> None:
+async def test_one_call_restarts_a_lapsed_challenge(served: ServedGateway) -> None:
     """A challenge that lapsed is started again, as by a late browser."""
-    answer = await world.pay("challenge", browser=True)
-    await world.answer_bank(answer, "timeout")
-    ended = await world.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
+    answer = await served.pay("challenge", browser=True)
+    await served.answer_bank(answer, "timeout")
+    ended = await served.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
     assert ended.json["payment"]["status"] == "success"
 
 
-async def test_one_call_rejects_invalid_requests(world: World) -> None:
+async def test_one_call_rejects_invalid_requests(served: ServedGateway) -> None:
     """A wrong result, another merchant's or impossible order and a missing key are rejected."""
-    order_id = (await world.pay("challenge")).json["payment"]["orderId"]
+    order_id = (await served.pay("challenge")).json["payment"]["orderId"]
     faulty: list[Any] = [{"result": "maybe"}, {}, [], {"result": ["pass"]}]
     for body in faulty:
-        answer = await world.call(f"/stage/3ds/{order_id}", body)
+        answer = await served.call(f"/stage/3ds/{order_id}", body)
         assert (answer.status, list(answer.json["errors"])) == (400, ["result"])
     for order in ("1", "x", "9" * 30):
-        assert (await world.call(f"/stage/3ds/{order}", {"result": "pass"})).status == 404
-    assert (await world.post(f"/stage/3ds/{order_id}", b'{"result": "pass"}')).status == 401
+        assert (await served.call(f"/stage/3ds/{order}", {"result": "pass"})).status == 404
+    assert (await served.post(f"/stage/3ds/{order_id}", b'{"result": "pass"}')).status == 401
 
 
-async def test_pages_while_the_database_is_unavailable(world: World) -> None:
+async def test_pages_while_the_database_is_unavailable(served: ServedGateway) -> None:
     """A browser that cannot be served gets a page that loads again by itself."""
-    url = (await world.pay("challenge")).json["payment"]["url"]
-    await world.parts.database.close()
-    answer = await world.get(url)
+    url = (await served.pay("challenge")).json["payment"]["url"]
+    await served.parts.database.close()
+    answer = await served.get(url)
     assert answer.status == 503
     assert answer.headers["Retry-After"]
     assert '<meta http-equiv="refresh" content="5">' in answer.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.support.webshop import OpenShop, WebShop, card, expect_refusal
+from tests.support.webshop import OpenShop, WebShop, card, expect_rejection
 
 from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
@@ -100,7 +100,7 @@ async def test_its_cards_are_not_tokenized(shop: WebShop) -> None:
         await shop.post("/tokenizeWithPaymentAccountId", body, key="", headers=headers),
         await shop.post("/tokenizeWithPaymentAccountId", body, headers=headers),
     ):
-        await expect_refusal(shop, answer, status=403, stored=stored)
+        await expect_rejection(shop, answer, status=403, stored=stored)
     assert (await shop.tokenize()).status_code == 201
 
 

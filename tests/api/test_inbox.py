@@ -303,8 +303,8 @@ async def test_a_waiting_email_shows_its_error(opened: OpenShop) -> None:
     shop = await opened(smtp_url="smtp+plain://127.0.0.1:9", smtp_from="receipts@pay.example")
     await shop.pay(shop.payment(emailOptions=True))
     assert "about to be sent" in (await shop.client.get("/stage/inbox")).text
-    assert shop.gateway.carrier is not None
-    await send_due_emails(shop.gateway.database, shop.gateway.carrier)
+    assert shop.gateway.mail_transport is not None
+    await send_due_emails(shop.gateway.database, shop.gateway.mail_transport)
     page = (await shop.client.get("/stage/inbox")).text
     assert "next attempt" in page
     assert "failed: SMTPConnectError" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.webshop import IPN_URL, REDIRECT_URL, OpenShop, WebShop, card, expect_refusal
+from tests.support.webshop import IPN_URL, REDIRECT_URL, OpenShop, WebShop, card, expect_rejection
 
 URLS = {"ipnUrl": "https://shop.example/ipn", "redirectUrl": "https://shop.example/thanks"}
 GOOD = {"type": "card"} | card(expirationYear="99")
@@ -53,9 +53,9 @@ async def test_addresses(opened: OpenShop) -> None:
     for url in refused:
         for field in ("ipnUrl", "redirectUrl"):
             answer = await live.pay(live_payment(live, url=URLS | {field: url}))
-            await expect_refusal(live, answer, f"url.{field}")
+            await expect_rejection(live, answer, f"url.{field}")
             answer = await live.pay(live_payment(live, url=URLS, sku=live.sku(url={field: url})))
-            await expect_refusal(live, answer, f"sku.url.{field}")
+            await expect_rejection(live, answer, f"sku.url.{field}")
     for url in ("https://shop.example:8443/ipn?wc-api=x", "https://8.8.8.8/ipn", "https://[2606:4700::1]/ipn"):
         answer = await live.pay(live_payment(live, url={"ipnUrl": url, "redirectUrl": url}))
         assert answer.status_code == 201, (url, answer.text)
@@ -81,7 +81,7 @@ async def test_what_is_refused_at_every_attempt_is_refused_in_stage(shop: WebSho
     for url in urls:
         for field in ("ipnUrl", "redirectUrl"):
             answer = await shop.pay(shop.payment(url={"ipnUrl": IPN_URL, "redirectUrl": REDIRECT_URL} | {field: url}))
-            await expect_refusal(shop, answer, f"url.{field}")
+            await expect_rejection(shop, answer, f"url.{field}")
 
 
 async def test_apps_may_be_returned_to(opened: OpenShop, shop: WebShop) -> None:
@@ -89,9 +89,9 @@ async def test_apps_may_be_returned_to(opened: OpenShop, shop: WebShop) -> None:
     live = await opened(environment="live")
     for at in (shop, live):
         answer = await at.pay(live_payment(at, url=URLS | {"redirectUrl": "javascript:alert(1)"}))
-        await expect_refusal(at, answer, "url.redirectUrl")
+        await expect_rejection(at, answer, "url.redirectUrl")
         answer = await at.pay(live_payment(at, url=URLS | {"ipnUrl": "com.shop.app://paid"}))
-        await expect_refusal(at, answer, "url.ipnUrl")
+        await expect_rejection(at, answer, "url.ipnUrl")
     for at in (shop, live):
         urls = URLS | {"redirectUrl": "com.shop.app://paid?x=1"}
         assert (await at.pay(live_payment(at, url=urls))).status_code == 201
@@ -102,7 +102,7 @@ async def test_callbacks_into_named_networks(opened: OpenShop, networks: str) ->
     """Live takes addresses in the private networks that a setting names, in either spelling."""
     live = await opened(environment="live", callback_networks=networks)
     answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.2.2.3/ipn"}))
-    await expect_refusal(live, answer, "url.ipnUrl")
+    await expect_rejection(live, answer, "url.ipnUrl")
     answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.1.2.3/ipn"}))
     assert answer.status_code == 201, answer.text
 
@@ -111,7 +111,7 @@ async def test_emulated_codes(opened: OpenShop, shop: WebShop) -> None:
     """A code may be asked for in stage; in live that is a fault."""
     live = await opened(environment="live")
     answer = await live.pay(live_payment(live, {"emulateCode": "0000"}))
-    errors = await expect_refusal(live, answer, "paymentSource.emulateCode")
+    errors = await expect_rejection(live, answer, "paymentSource.emulateCode")
     assert errors["paymentSource.emulateCode"] == ["is for stage only"]
     for code, status in (("0000", "success"), ("5051", "fail")):
         answer = await shop.pay(shop.payment({"type": "card", "emulateCode": code} | card()))

@@ -20,7 +20,7 @@ import pytest
 import structlog
 import uvicorn
 from tests.support.callbacks import wait_until
-from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal, open_client, open_webshop
+from tests.support.webshop import OpenShop, WebShop, card, dump, expect_rejection, open_client, open_webshop
 
 from tollhouse.composition.app import BEGIN_TIMEOUT_SECONDS, migrate_all
 from tollhouse.composition.settings import Settings
@@ -153,7 +153,7 @@ async def test_a_full_lane(shop: WebShop) -> None:
     async with open_client(web) as client:
         headers = {"Authorization": shop.merchant.key} | HEADERS
         refused = await client.post("/payment", json=body, headers=headers)
-        await expect_refusal(shop, refused, status=503, stored=stored)
+        await expect_rejection(shop, refused, status=503, stored=stored)
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.json()["message"].startswith("Too many requests are waiting")
     answer = await shop.pay(body, headers=HEADERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.cardholders import open_world
+from tests.support.cardholders import open_served_gateway
 from tests.support.payment_pages import make_page
 
 from tollhouse.storage.database import Database
@@ -31,8 +31,8 @@ class BrokenWay:
 
 async def test_a_defect_does_not_say_that_nothing_was_charged(database: Database, simulator_database: Database) -> None:
     """When the acquirer took the money and then something broke, the page waits for the truth."""
-    async with open_world(database, simulator_database, wrap=BrokenWay) as world:
-        page = await make_page(world)
+    async with open_served_gateway(database, simulator_database, wrap=BrokenWay) as served:
+        page = await make_page(served)
         answer = await page.pay()
         assert answer.status == 500
         assert "Nothing was charged" not in answer.text

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.support.webshop import IPN_URL, REDIRECT_URL, WebShop, card, consumer, dump, expect_refusal, price
+from tests.support.webshop import IPN_URL, REDIRECT_URL, WebShop, card, consumer, dump, expect_rejection, price
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -78,14 +78,14 @@ async def test_faulty_card_fields(refusing_shop: WebShop, field: str, value: Any
     """A faulty field of the card is named by its path."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment({"type": "card"} | card() | {field: value}))
-    await expect_refusal(shop, answer, f"paymentSource.{field}")
+    await expect_rejection(shop, answer, f"paymentSource.{field}")
 
 
 async def test_security_codes_fit_the_brand(refusing_shop: WebShop) -> None:
     """A security code has as many digits as its brand gives it."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment({"type": "card"} | card("amex", cvv="009")))
-    errors = await expect_refusal(shop, answer, "paymentSource.cvv")
+    errors = await expect_rejection(shop, answer, "paymentSource.cvv")
     assert errors["paymentSource.cvv"] == ["must have 4 digits"]
 
 
@@ -142,7 +142,7 @@ async def test_faulty_sources(refusing_shop: WebShop, source: Any, path: str | l
     """A source without a known type, or without its own fields, or that leads nowhere, is named."""
     body = refusing_shop.payment() | {"paymentSource": source}
     paths = [path] if isinstance(path, str) else path
-    await expect_refusal(refusing_shop, await refusing_shop.pay(body), *paths)
+    await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_faulty_sources(refusing_shop: WebShop, source: Any, path: str | l
 async def test_faulty_skus(refusing_shop: WebShop, sku: Any, paths: list[str]) -> None:
     """What is sold has to be known: a site with prices, or a product by its name."""
     body = refusing_shop.payment() | {"sku": sku}
-    await expect_refusal(refusing_shop, await refusing_shop.pay(body), *paths)
+    await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ async def test_faulty_amounts(refusing_shop: WebShop, amount: Any, currency: str
     """An amount is a number of 0 or more that the currency has and an acquirer can take."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(amount, currency))))
-    errors = await expect_refusal(shop, answer, "sku.price.0.amount")
+    errors = await expect_rejection(shop, answer, "sku.price.0.amount")
     assert errors == {"sku.price.0.amount": [text]}
 
 
@@ -231,7 +231,7 @@ async def test_decimals_beyond_what_a_float_has(refusing_shop: WebShop) -> None:
     for amount in ("1." + "0" * 13 + "1", "1.00000000000001", "0.305", "0.3000000000001"):
         for written in (amount, f'"{amount}"'):
             body = json.dumps(shop.payment(sku=shop.sku(price("AMOUNT")))).replace('"AMOUNT"', written)
-            await expect_refusal(shop, await shop.pay(content=body), "sku.price.0.amount")
+            await expect_rejection(shop, await shop.pay(content=body), "sku.price.0.amount")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ async def test_decimals_beyond_what_a_float_has(refusing_shop: WebShop) -> None:
 async def test_unknown_currencies(refusing_shop: WebShop, currency: Any) -> None:
     """A currency is one of ISO 4217 by its letters, in which somebody can be paid."""
     shop = refusing_shop
-    await expect_refusal(shop, await shop.pay(shop.payment(sku=shop.sku(price(1, currency)))), "sku.price.0.currency")
+    await expect_rejection(shop, await shop.pay(shop.payment(sku=shop.sku(price(1, currency)))), "sku.price.0.currency")
 
 
 async def test_an_unknown_currency_hides_no_faulty_amount(refusing_shop: WebShop) -> None:
@@ -252,7 +252,7 @@ async def test_an_unknown_currency_hides_no_faulty_amount(refusing_shop: WebShop
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(-1, "XXY"), price("x", "XXY"))))
     paths = [f"sku.price.{index}.{field}" for index in (0, 1) for field in ("amount", "currency")]
-    await expect_refusal(shop, answer, *paths)
+    await expect_rejection(shop, answer, *paths)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ async def test_faulty_offsets(refusing_shop: WebShop, offset: Any) -> None:
     """An offset is a number of days, weeks, months or years, a century at most."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(offset=offset))))
-    await expect_refusal(shop, answer, "sku.price.0.offset")
+    await expect_rejection(shop, answer, "sku.price.0.offset")
 
 
 @pytest.mark.parametrize("repeat", ["yes", -1, 1.5, 1001, "٣", [], {}, ["true"]])
@@ -270,7 +270,7 @@ async def test_faulty_repetitions(refusing_shop: WebShop, repeat: Any) -> None:
     """A price repeats without end, not at all, or so many times."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(), price(offset="30d", repeat=repeat))))
-    await expect_refusal(shop, answer, "sku.price.1.repeat")
+    await expect_rejection(shop, answer, "sku.price.1.repeat")
 
 
 async def test_faulty_schedules(refusing_shop: WebShop) -> None:
@@ -283,7 +283,7 @@ async def test_faulty_schedules(refusing_shop: WebShop) -> None:
         price(offset="30d"),
     ]
     answer = await shop.pay(shop.payment(sku=shop.sku(*prices)))
-    await expect_refusal(shop, answer, "sku.price.0", "sku.price.1", "sku.price.3")
+    await expect_rejection(shop, answer, "sku.price.0", "sku.price.1", "sku.price.3")
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ async def test_faulty_schedules(refusing_shop: WebShop) -> None:
 async def test_faulty_consumers(refusing_shop: WebShop, changes: dict[str, Any], paths: list[str]) -> None:
     """The consumer's address is required, and the names when a card comes in the clear; the rest has bounds."""
     body = refusing_shop.payment(consumer=consumer(**changes))
-    await expect_refusal(refusing_shop, await refusing_shop.pay(body), *paths)
+    await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
 async def test_the_form_of_a_field_is_told(refusing_shop: WebShop) -> None:
@@ -356,7 +356,7 @@ async def test_an_empty_consumer(refusing_shop: WebShop, empty: Any) -> None:
     """Everything that an empty consumer lacks is named at once."""
     body = refusing_shop.payment() | {"consumer": empty}
     paths = ("consumer.ip", "consumer.firstName", "consumer.lastName")
-    await expect_refusal(refusing_shop, await refusing_shop.pay(body), *paths)
+    await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
 @pytest.mark.parametrize(
@@ -384,27 +384,27 @@ async def test_faulty_urls(refusing_shop: WebShop, url: Any) -> None:
     for field in ("ipnUrl", "redirectUrl"):
         urls = {"ipnUrl": IPN_URL, "redirectUrl": REDIRECT_URL} | {field: url}
         answer = await refusing_shop.pay(refusing_shop.payment(url=urls))
-        await expect_refusal(refusing_shop, answer, f"url.{field}")
+        await expect_rejection(refusing_shop, answer, f"url.{field}")
 
 
 @pytest.mark.parametrize("url", [None, {}, [], {"ipnUrl": ""}, {"ipnUrl": None, "redirectUrl": ""}])
 async def test_no_urls_anywhere(refusing_shop: WebShop, url: Any) -> None:
     """A payment whose site has no URLs either has to bring both."""
     answer = await refusing_shop.pay(refusing_shop.payment(url=url))
-    await expect_refusal(refusing_shop, answer, "url.ipnUrl", "url.redirectUrl")
+    await expect_rejection(refusing_shop, answer, "url.ipnUrl", "url.redirectUrl")
 
 
 @pytest.mark.parametrize("metadata", ["text", 5, True, 1.5, {"a": "x" * 17_000}])
 async def test_faulty_metadata(refusing_shop: WebShop, metadata: Any) -> None:
     """Metadata is an object or a list of bounded size, since it comes back in every answer and callback."""
     answer = await refusing_shop.pay(refusing_shop.payment(metadata=metadata))
-    await expect_refusal(refusing_shop, answer, "metadata")
+    await expect_rejection(refusing_shop, answer, "metadata")
 
 
 async def test_a_merchant_may_not_start_the_first_payment(refusing_shop: WebShop) -> None:
     """A charge that no customer's payment has opened the way for is refused."""
     answer = await refusing_shop.pay(refusing_shop.payment({"type": "card", "initiator": "merchant"} | card()))
-    await expect_refusal(refusing_shop, answer, "paymentSource.initiator")
+    await expect_rejection(refusing_shop, answer, "paymentSource.initiator")
 
 
 async def test_all_faults_at_once(refusing_shop: WebShop) -> None:
@@ -417,7 +417,7 @@ async def test_all_faults_at_once(refusing_shop: WebShop) -> None:
         "metadata": "text",
     }
     answer = await refusing_shop.pay(body, headers={"X-Request-ID": "not well formed"})
-    await expect_refusal(
+    await expect_rejection(
         refusing_shop,
         answer,
         "X-Request-ID",

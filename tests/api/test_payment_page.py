@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.webshop import OpenShop, WebShop, expect_refusal, price
+from tests.support.webshop import OpenShop, WebShop, expect_rejection, price
 
 #: A test that stores nothing, on the application that it shares with others.
 refusing = pytest.mark.asyncio(loop_scope="module")
@@ -112,7 +112,7 @@ async def test_a_repeated_request_gets_the_same_page(shop: WebShop) -> None:
 async def test_faults_are_named(refusing_shop: WebShop, changes: dict[str, Any], paths: set[str]) -> None:
     """What is wrong is named by its path, all of it at once."""
     answer = await refusing_shop.post("/paymentPage", page(refusing_shop, **changes))
-    errors = await expect_refusal(refusing_shop, answer, *paths)
+    errors = await expect_rejection(refusing_shop, answer, *paths)
     assert errors
     assert await links(refusing_shop) == 0
 
@@ -127,7 +127,7 @@ async def test_everything_that_is_wrong_at_once(refusing_shop: WebShop) -> None:
     }
     answer = await refusing_shop.post("/paymentPage", body)
     paths = {"sku.0.siteId", "sku.0.price.0.amount", "sku.1.name", "sku.2.siteId", "ttl", "payment.selected"}
-    await expect_refusal(refusing_shop, answer, *paths, "sku.0.url.ipnUrl", "sku.0.url.redirectUrl")
+    await expect_rejection(refusing_shop, answer, *paths, "sku.0.url.ipnUrl", "sku.0.url.redirectUrl")
 
 
 async def test_addresses_may_be_the_sites(shop: WebShop) -> None:
@@ -142,14 +142,14 @@ async def test_addresses_may_be_the_sites(shop: WebShop) -> None:
 async def test_addresses_are_needed(refusing_shop: WebShop) -> None:
     """Without any the SKU's are asked for."""
     answer = await refusing_shop.post("/paymentPage", page(refusing_shop, sku=refusing_shop.sku()))
-    await expect_refusal(refusing_shop, answer, "sku.url.ipnUrl", "sku.url.redirectUrl")
+    await expect_rejection(refusing_shop, answer, "sku.url.ipnUrl", "sku.url.redirectUrl")
 
 
 @refusing
 async def test_another_merchants_things_are_unknown(refusing_shop: WebShop) -> None:
     """A site of another merchant is as unknown as none."""
     answer = await refusing_shop.post("/paymentPage", page(refusing_shop), key=refusing_shop.other.key)
-    await expect_refusal(refusing_shop, answer, "sku.0.siteId")
+    await expect_rejection(refusing_shop, answer, "sku.0.siteId")
 
 
 async def test_live_takes_no_test_data(opened: OpenShop) -> None:

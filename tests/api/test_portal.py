@@ -304,7 +304,7 @@ async def test_sign_ins_are_shown_and_logged(
     rows = re.findall(r"<td>([^<]*@[^<]*)</td><td class=\"mono\">([^<]*)</td><td>([^<]*)</td>", page)
     assert rows == [(EMAIL, "127.0.0.1", "signed in"), (EMAIL, "127.0.0.1", "wrong password")]
     lines = [line for line in capsys.readouterr().out.splitlines() if "sign_in." in line]
-    assert [("sign_in.refused" in line, "user_id=" in line) for line in lines] == [
+    assert [("sign_in.rejected" in line, "user_id=" in line) for line in lines] == [
         (True, True),
         (True, False),
         (False, True),

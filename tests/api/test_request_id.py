@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.support.callbacks import wait_until
-from tests.support.webshop import OpenShop, WebShop, card, dump, expect_refusal
+from tests.support.webshop import OpenShop, WebShop, card, dump, expect_rejection
 
 HEADERS = {"X-Request-ID": "order-4711"}
 MADE = ("payment", "transaction", "attempt", "event", "request_claim")
@@ -78,7 +78,7 @@ async def test_another_body(shop: WebShop) -> None:
     stored |= {"token": 1, "security_code": 1}
     for other in others:
         answer = await shop.pay(other, headers=HEADERS)
-        await expect_refusal(shop, answer, status=422, stored=stored)
+        await expect_rejection(shop, answer, status=422, stored=stored)
         assert answer.headers["x-request-id"] == "order-4711"
     assert (await shop.pay(body, headers=HEADERS)).content == first.content
 
@@ -91,7 +91,7 @@ async def test_another_body_that_is_faulty_too(shop: WebShop) -> None:
     first = await shop.pay(body, headers=HEADERS)
     stored = await shop.count_rows()
     for other in (faulty, {}, body | {"consumer": body["consumer"] | {"ip": "x"}}):
-        await expect_refusal(shop, await shop.pay(other, headers=HEADERS), status=422, stored=stored)
+        await expect_rejection(shop, await shop.pay(other, headers=HEADERS), status=422, stored=stored)
     assert (await shop.pay(body, headers=HEADERS)).content == first.content
 
 
@@ -118,7 +118,7 @@ async def test_malformed_ids(shop: WebShop) -> None:
     """An id is 1 to 128 visible ASCII characters; the answer to another bears one of ours."""
     for sent in (" ", "a b", "x" * 129, "id\t1", "idé", "\x7f"):
         answer = await shop.pay(headers={"X-Request-ID": sent})
-        await expect_refusal(shop, answer, "X-Request-ID")
+        await expect_rejection(shop, answer, "X-Request-ID")
         assert re.fullmatch(r"[0-9a-f-]{16,36}", answer.headers["x-request-id"])
     for sent in ("!", "~" * 128, '"quoted"', "a/b?c=d&e#f", "0"):
         answer = await shop.pay(headers={"X-Request-ID": sent})

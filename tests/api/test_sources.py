@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.support.webshop import Merchant, OpenShop, WebShop, card, consumer, expect_refusal, price
+from tests.support.webshop import Merchant, OpenShop, WebShop, card, consumer, expect_rejection, price
 
 CAVV = "AAIBBYNoEwAAACcKhAJkdQAAAAA="
 PROOF = {
@@ -77,7 +77,7 @@ async def test_security_codes_of_stored_cards(shop: WebShop) -> None:
     for code, text in (("009", "must have 4 digits"), ("12", "must have 3 or 4 digits"), ("", "is required")):
         source["cvv"] = code
         answer = await shop.pay(shop.payment(source, consumer={"ip": "203.0.113.45"}))
-        errors = await expect_refusal(shop, answer, "paymentSource.cvv", stored=before)
+        errors = await expect_rejection(shop, answer, "paymentSource.cvv", stored=before)
         assert errors["paymentSource.cvv"] == [text]
     source["cvv"] = 1234
     assert (await pay_with(shop, source))["payment"]["status"] == "success"
@@ -114,7 +114,7 @@ async def test_no_card_on_file(shop: WebShop, named: dict[str, str], path: str) 
     await stored(shop, id="user-7")
     before = await shop.count_rows()
     body = shop.payment({"type": "cc_token"}, consumer={"ip": "203.0.113.45"} | named)
-    await expect_refusal(shop, await shop.pay(body), path, stored=before)
+    await expect_rejection(shop, await shop.pay(body), path, stored=before)
 
 
 @pytest.mark.parametrize("kind", ["paymentAccountId", "paymentAccountIdWithCvv", "consumer", "cc_token", "token"])
@@ -133,7 +133,7 @@ async def test_cards_of_another_merchant(shop: WebShop, other_merchant: Merchant
         path = {"consumer": "paymentSource.id", "cc_token": "consumer.id", "token": "paymentSource.token"}.get(
             kind, "paymentSource.paymentAccountId"
         )
-        await expect_refusal(shop, answer, path, stored=before)
+        await expect_rejection(shop, answer, path, stored=before)
 
 
 # Tokens of stored cards
@@ -165,7 +165,7 @@ async def test_a_token_of_a_stored_card(shop: WebShop) -> None:
     assert (await shop.count_rows(["account", "security_code"])) == {"account": 1, "security_code": 0}
     before = await shop.count_rows()
     again = await shop.pay(shop.payment(source))
-    errors = await expect_refusal(shop, again, "paymentSource.token", stored=before)
+    errors = await expect_rejection(shop, again, "paymentSource.token", stored=before)
     assert errors["paymentSource.token"] == ["is already used; tokenize the card again"]
 
 
@@ -190,7 +190,7 @@ async def test_unknown_stored_cards(shop: WebShop, other_merchant: Merchant) -> 
         await tokenize_account(shop, account, owner, key=other_merchant.key),
     ]
     for answer in answers:
-        await expect_refusal(shop, answer, "paymentAccountId", stored=before)
+        await expect_rejection(shop, answer, "paymentAccountId", stored=before)
     assert len({answer.content for answer in answers}) == 1
 
 
@@ -203,7 +203,7 @@ async def test_faulty_tokens_of_stored_cards(shop: WebShop) -> None:
     answer = await tokenize_account(
         shop, account, owner, changes=empty, headers={"x-requested-with": "", "X-Request-ID": "a b"}
     )
-    await expect_refusal(shop, answer, *everything, stored=before)
+    await expect_rejection(shop, answer, *everything, stored=before)
     for changes, path in (
         ({"paymentAccountId": "x"}, "paymentAccountId"),
         ({"paymentAccountId": 5}, "paymentAccountId"),
@@ -213,9 +213,9 @@ async def test_faulty_tokens_of_stored_cards(shop: WebShop) -> None:
         ({"cvv": "0009"}, "cvv"),
         ({"cvv": "12x"}, "cvv"),
     ):
-        await expect_refusal(shop, await tokenize_account(shop, account, owner, changes=changes), path, stored=before)
+        await expect_rejection(shop, await tokenize_account(shop, account, owner, changes=changes), path, stored=before)
     answer = await tokenize_account(shop, account, owner, headers={"Content-Type": "text/plain"})
-    await expect_refusal(shop, answer, status=415, stored=before)
+    await expect_rejection(shop, answer, status=415, stored=before)
 
 
 async def test_repeated_tokens_of_stored_cards(shop: WebShop) -> None:
@@ -243,7 +243,7 @@ async def test_somebody_elses_name_with_a_token_of_a_stored_card(shop: WebShop) 
     source = {"type": "token", "token": (await tokenize_account(shop, account, owner)).json()["token"]}
     before = await shop.count_rows()
     body = shop.payment(source, consumer=consumer(id="somebody-else"))
-    await expect_refusal(shop, await shop.pay(body), "consumer.id", stored=before)
+    await expect_rejection(shop, await shop.pay(body), "consumer.id", stored=before)
 
 
 async def test_limits_of_stored_cards(opened: OpenShop) -> None:
@@ -280,7 +280,7 @@ async def test_merchant_accounts(opened: OpenShop) -> None:
     unknown: tuple[Any, ...] = ("nobody", "shop-us", "1", "1" * 37, ["123"], True)
     for name in unknown:
         answer = await shop.pay(shop.payment({"type": "card", "mid": name} | card()))
-        await expect_refusal(shop, answer, "paymentSource.mid", stored=before)
+        await expect_rejection(shop, answer, "paymentSource.mid", stored=before)
     live = await opened(environment="live", mids=("shop-eu",))
     answer = await live.pay(live.payment({"type": "card", "mid": "123"} | card()))
     assert "paymentSource.mid" in answer.json()["errors"]
@@ -345,7 +345,7 @@ async def test_faulty_proofs(refusing_shop: WebShop, changes: dict[str, Any], pa
     """A proof that is malformed, that failed, or that lacks a part is refused by the name of the part."""
     source = {"type": "card", "mpiParameters": PROOF | changes} | card()
     answer = await refusing_shop.pay(refusing_shop.payment(source))
-    await expect_refusal(refusing_shop, answer, *(f"paymentSource.mpiParameters.{path}" for path in paths))
+    await expect_rejection(refusing_shop, answer, *(f"paymentSource.mpiParameters.{path}" for path in paths))
 
 
 # Types that are not cards
@@ -364,7 +364,7 @@ async def test_other_types(refusing_shop: WebShop, kind: str) -> None:
     """Types that are no cards are refused for their type, with those that are taken; nothing else is made of them."""
     source = {"type": kind, "iban": "DE11 1111 1111 1111 1111 11", "bic": "", "token": {"data": {}}, "mid": "123"}
     body = refusing_shop.payment(source, sku=refusing_shop.sku(price(5, "EUR")))
-    errors = await expect_refusal(refusing_shop, await refusing_shop.pay(body), "paymentSource.type")
+    errors = await expect_rejection(refusing_shop, await refusing_shop.pay(body), "paymentSource.type")
     assert errors["paymentSource.type"] == [
         "must be one of card, token, consumer, paymentAccountId, paymentAccountIdWithCvv, cc_token"
     ]
@@ -389,7 +389,7 @@ async def test_what_every_source_may_carry(shop: WebShop, kind: str) -> None:
     buyer = consumer(id="user-7")
     before = await shop.count_rows()
     answer = await shop.pay(shop.payment(source | {"mid": "nobody"}, consumer=buyer))
-    await expect_refusal(shop, answer, "paymentSource.mid", stored=before)
+    await expect_rejection(shop, answer, "paymentSource.mid", stored=before)
     told = await pay_with(shop, source, consumer=buyer)
     assert (told["payment"]["status"], told["payment"]["code"]) == ("fail", "5051")
     assert (told["payment"]["apiPaymentSource"], told["consumer"]["id"]) == (kind, owner)

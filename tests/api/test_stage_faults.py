@@ -16,96 +16,96 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(postgres_dsn: str, template: str) -> AsyncIterator[WebShop]:
+async def served(postgres_dsn: str, template: str) -> AsyncIterator[WebShop]:
     """One application for the tests of this module."""
     async with clone_database(postgres_dsn, template) as dsn, open_webshop(dsn) as shop:
         yield shop
 
 
-async def ask(world: WebShop, fault: str, **fields: Any) -> list[dict[str, Any]]:
+async def ask(served: WebShop, fault: str, **fields: Any) -> list[dict[str, Any]]:
     """Ask for a fault, and return what waits."""
-    answer = await world.post(PATH, {"fault": fault} | fields)
+    answer = await served.post(PATH, {"fault": fault} | fields)
     assert answer.status_code == 201, answer.text
     waiting: list[dict[str, Any]] = answer.json()["faults"]
     return waiting
 
 
-async def pay(world: WebShop, name: str = "visa", amount: Any = 10, key: str | None = None) -> dict[str, Any]:
+async def pay(served: WebShop, name: str = "visa", amount: Any = 10, key: str | None = None) -> dict[str, Any]:
     """Pay with a published card, and return the payment as it is answered."""
     source = {"type": "card"} | card(name)
-    body = world.payment(source, sku=world.sku(price(amount), siteId=None, name="ONE_TIME"))
-    answer = await world.pay(body, key=key)
+    body = served.payment(source, sku=served.sku(price(amount), siteId=None, name="ONE_TIME"))
+    answer = await served.pay(body, key=key)
     assert answer.status_code == 201, answer.text
     payment: dict[str, Any] = answer.json()["payment"]
     return payment
 
 
-async def read_newest(world: WebShop, key: str | None = None) -> dict[str, Any]:
+async def read_newest(served: WebShop, key: str | None = None) -> dict[str, Any]:
     """Return the newest entry of the journal."""
-    answer = await world.get("/stage/journal?limit=1", key=key)
+    answer = await served.get("/stage/journal?limit=1", key=key)
     assert answer.status_code == 200
     entry: dict[str, Any] = answer.json()["entries"][0]
     return entry
 
 
-async def test_a_lost_answer(world: WebShop) -> None:
+async def test_a_lost_answer(served: WebShop) -> None:
     """The next message is approved and its answer lost; the one after it is not."""
-    assert await ask(world, "dropAfter") == [{"fault": "dropAfter", "calls": 1}]
-    assert (await pay(world))["status"] == "pending"
-    entry = await read_newest(world)
+    assert await ask(served, "dropAfter") == [{"fault": "dropAfter", "calls": 1}]
+    assert (await pay(served))["status"] == "pending"
+    entry = await read_newest(served)
     assert (entry["approved"], entry["kind"], entry["amount"]) == (True, "sale", {"minor": 1000, "currency": "USD"})
-    assert (await pay(world))["status"] == "success"
+    assert (await pay(served))["status"] == "success"
 
 
-async def test_a_message_that_never_arrives(world: WebShop) -> None:
+async def test_a_message_that_never_arrives(served: WebShop) -> None:
     """The next message is not in the journal."""
-    before = await read_newest(world)
-    await ask(world, "dropBefore")
-    assert (await pay(world))["status"] == "pending"
-    assert await read_newest(world) == before
+    before = await read_newest(served)
+    await ask(served, "dropBefore")
+    assert (await pay(served))["status"] == "pending"
+    assert await read_newest(served) == before
 
 
-async def test_a_doubled_and_a_late_message(world: WebShop) -> None:
+async def test_a_doubled_and_a_late_message(served: WebShop) -> None:
     """Doubled and late messages have their effect once, and are answered."""
-    await ask(world, "duplicate")
-    assert await ask(world, "latency", seconds=0) == [
+    await ask(served, "duplicate")
+    assert await ask(served, "latency", seconds=0) == [
         {"fault": "duplicate", "calls": 1},
         {"fault": "latency", "calls": 1, "seconds": 0},
     ]
-    assert (await pay(world))["status"] == "success"
-    assert (await read_newest(world))["deliveries"] == 2
-    assert (await pay(world))["status"] == "success"
-    assert (await read_newest(world))["deliveries"] == 1
+    assert (await pay(served))["status"] == "success"
+    assert (await read_newest(served))["deliveries"] == 2
+    assert (await pay(served))["status"] == "success"
+    assert (await read_newest(served))["deliveries"] == 1
 
 
-async def test_what_does_not_fit_passes(world: WebShop) -> None:
+async def test_what_does_not_fit_passes(served: WebShop) -> None:
     """A fault meets its card and its amount only, as often as it was requested, and comes before the card's own."""
     number = number_of("mastercard")
-    waiting = await ask(world, "dropAfter", card=f"{number[:4]} {number[4:10]}-{number[10:]}", amount=12.5, calls=2)
+    waiting = await ask(served, "dropAfter", card=f"{number[:4]} {number[4:10]}-{number[10:]}", amount=12.5, calls=2)
     assert waiting == [
         {"fault": "dropAfter", "calls": 2, "card": "555555****4444", "amount": 12.5, "currency": "USD"},
     ]
-    assert (await pay(world))["status"] == "success"
-    assert (await pay(world, "mastercard", 12.51))["status"] == "success"
-    assert [(await pay(world, "mastercard", 12.5))["status"] for _ in range(3)] == ["pending", "pending", "success"]
-    assert (await world.get(PATH)).json() == {"faults": []}
-    await ask(world, "duplicate", card=number_of("never_arrives"))
-    assert (await pay(world, "never_arrives"))["status"] == "success"
+    assert (await pay(served))["status"] == "success"
+    assert (await pay(served, "mastercard", 12.51))["status"] == "success"
+    assert [(await pay(served, "mastercard", 12.5))["status"] for _ in range(3)] == ["pending", "pending", "success"]
+    assert (await served.get(PATH)).json() == {"faults": []}
+    await ask(served, "duplicate", card=number_of("never_arrives"))
+    assert (await pay(served, "never_arrives"))["status"] == "success"
 
 
-async def test_faults_are_their_merchants(world: WebShop) -> None:
+async def test_faults_are_their_merchants(served: WebShop) -> None:
     """Another merchant neither meets nor sees them, nor the payments in the journal; they can be taken back."""
-    await ask(world, "dropBefore", calls=5)
-    assert (await world.get(PATH, key=world.other.key)).json() == {"faults": []}
-    assert (await pay(world, key=world.other.key))["status"] == "success"
-    other = await read_newest(world, key=world.other.key)
-    assert other != await read_newest(world)
-    assert (await world.client.delete(PATH, headers={"Authorization": world.merchant.key})).content == b""
-    assert (await pay(world))["status"] == "success"
-    journal = (await world.get("/stage/journal")).json()["entries"]
+    await ask(served, "dropBefore", calls=5)
+    assert (await served.get(PATH, key=served.other.key)).json() == {"faults": []}
+    assert (await pay(served, key=served.other.key))["status"] == "success"
+    other = await read_newest(served, key=served.other.key)
+    assert other != await read_newest(served)
+    assert (await served.client.delete(PATH, headers={"Authorization": served.merchant.key})).content == b""
+    assert (await pay(served))["status"] == "success"
+    journal = (await served.get("/stage/journal")).json()["entries"]
     assert other["reference"] not in [entry["reference"] for entry in journal]
-    assert (await world.get("/stage/journal", key="")).status_code == 401
-    assert (await world.post(PATH, {"fault": "latency"}, key="")).status_code == 401
+    assert (await served.get("/stage/journal", key="")).status_code == 401
+    assert (await served.post(PATH, {"fault": "latency"}, key="")).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -121,31 +121,31 @@ async def test_faults_are_their_merchants(world: WebShop) -> None:
         ({"fault": "latency", "amount": 1, "currency": "XYZ"}, {"currency"}),
     ],
 )
-async def test_faulty_faults(world: WebShop, body: Any, fields: set[str]) -> None:
+async def test_faulty_faults(served: WebShop, body: Any, fields: set[str]) -> None:
     """A fault that makes no sense is refused with all that is wrong about it, and without the card's number."""
-    answer = await world.post(PATH, body)
+    answer = await served.post(PATH, body)
 
     assert answer.status_code == 400, answer.text
     assert set(answer.json()["errors"]) == fields
     assert "4111111111111112" not in answer.text
-    assert (await world.get(PATH)).json() == {"faults": []}
+    assert (await served.get(PATH)).json() == {"faults": []}
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b'{"calls": NaN}', b'"latency"'])
-async def test_bodies_that_are_none(world: WebShop, content: bytes) -> None:
+async def test_bodies_that_are_none(served: WebShop, content: bytes) -> None:
     """What is no JSON object is refused."""
-    assert (await world.post(PATH, content=content)).status_code == 400
+    assert (await served.post(PATH, content=content)).status_code == 400
 
 
-async def test_bounds(world: WebShop) -> None:
+async def test_bounds(served: WebShop) -> None:
     """At most a hundred wait, and the journal gives at most five hundred entries."""
     for _ in range(100):
-        await ask(world, "latency", amount=999, seconds=0)
-    answer = await world.post(PATH, {"fault": "latency"})
+        await ask(served, "latency", amount=999, seconds=0)
+    answer = await served.post(PATH, {"fault": "latency"})
     assert (answer.status_code, set(answer.json()["errors"])) == (400, {"fault"})
-    await world.client.delete(PATH, headers={"Authorization": world.merchant.key})
+    await served.client.delete(PATH, headers={"Authorization": served.merchant.key})
     for limit in ("0", "501", "-1", "x"):
-        assert (await world.get(f"/stage/journal?limit={limit}")).status_code == 400
+        assert (await served.get(f"/stage/journal?limit={limit}")).status_code == 400
 
 
 async def test_not_in_live(postgres_dsn: str, template: str) -> None:

@@ -73,14 +73,14 @@ async def test_every_source(shop: WebShop) -> None:
     subscriber = await sign_up(shop, consumer=buyer)
     other = (await shop.pay(shop.payment({"type": "card"} | card(NEW), consumer=buyer))).json()
     account, consumer_id = other["payment"]["source"]["paymentAccountId"], other["consumer"]["id"]
-    minted = await shop.post(
+    created = await shop.post(
         "/tokenizeWithPaymentAccountId",
         {"paymentAccountId": account, "consumerId": consumer_id, "cvv": "009"},
         headers={"x-requested-with": "XMLHttpRequest"},
     )
     for source in (
         {"type": "token", "token": await shop.token(NEW)},
-        {"type": "token", "value": minted.json()["token"]},
+        {"type": "token", "value": created.json()["token"]},
         {"type": "consumer", "id": consumer_id},
         {"type": "paymentAccountId", "paymentAccountId": account},
         {"type": "paymentAccountIdWithCvv", "paymentAccountId": account, "cvv": "009"},

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.cardholders import World, open_world
+from tests.support.cardholders import ServedGateway, open_served_gateway
 from tests.support.clock import leap
 from tests.support.issuing import number_of
 from tests.support.pages import attempt_all
@@ -21,10 +21,10 @@ from tollhouse.storage.database import Database
 
 
 @pytest.fixture
-async def world(database: Database, simulator_database: Database) -> AsyncIterator[World]:
+async def served(database: Database, simulator_database: Database) -> AsyncIterator[ServedGateway]:
     """A gateway that is served, and its simulator."""
-    async with open_world(database, simulator_database) as world:
-        yield world
+    async with open_served_gateway(database, simulator_database) as served:
+        yield served
 
 
 async def read(shop: WebShop, transaction_id: str) -> list[dict[str, Any]]:
@@ -113,13 +113,13 @@ async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("browser", [True, False])
-async def test_a_soft_decline_comes_before_its_challenge(world: World, *, browser: bool) -> None:
+async def test_a_soft_decline_comes_before_its_challenge(served: ServedGateway, *, browser: bool) -> None:
     """An issuer that declines until the cardholder is authenticated did so before the authentication began."""
-    answer = await world.pay("challenge", browser=browser, three_ds=False)
+    answer = await served.pay("challenge", browser=browser, three_ds=False)
     assert answer.json["payment"]["action"] == "redirect"
-    await world.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
+    await served.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
     path = f"/payment/{answer.json['payment']['transactionId']}/timeline"
-    texts = [entry["text"] for entry in (await world.get(path, Authorization=world.api_key)).json["data"]]
+    texts = [entry["text"] for entry in (await served.get(path, Authorization=served.api_key)).json["data"]]
     declined = texts.index("The acquirer requires authentication of the cardholder")
     assert texts.index("Acquirer simulated gets the request") < declined < texts.index("Authentication begins")
     assert (
@@ -129,13 +129,13 @@ async def test_a_soft_decline_comes_before_its_challenge(world: World, *, browse
     assert not [text for text in texts if text.endswith("answered: declined")]
 
 
-async def test_a_challenged_payment(world: World) -> None:
+async def test_a_challenged_payment(served: ServedGateway) -> None:
     """The messages of 3-D Secure are told in their order, without the proof, and then what the acquirer said."""
-    answer = await world.pay("challenge", browser=True)
+    answer = await served.pay("challenge", browser=True)
     order_id = answer.json["payment"]["orderId"]
-    await world.call(f"/stage/3ds/{order_id}", {"result": "pass"})
+    await served.call(f"/stage/3ds/{order_id}", {"result": "pass"})
     path = f"/payment/{answer.json['payment']['transactionId']}/timeline"
-    told = await world.get(path, Authorization=world.api_key)
+    told = await served.get(path, Authorization=served.api_key)
     entries = told.json["data"]
     texts = [entry["text"] for entry in entries if entry["kind"] == "3ds"]
     assert texts == [
@@ -150,7 +150,7 @@ async def test_a_challenged_payment(world: World) -> None:
         "challenged",
         "in_flight",
     ]
-    async with world.gateway.database.acquire() as connection:
+    async with served.gateway.database.acquire() as connection:
         cavv = await connection.fetchval("select cavv from authentication where cavv is not null")
     whole = json.dumps(told.json)
     assert cavv

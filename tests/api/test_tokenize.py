@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.support.issuing import number_of
-from tests.support.webshop import XML_HTTP_REQUEST, OpenShop, WebShop, add_key, card, expect_refusal, open_client
+from tests.support.webshop import XML_HTTP_REQUEST, OpenShop, WebShop, add_key, card, expect_rejection, open_client
 
 SEED_CARD = {
     "number": "4024007179366348",
@@ -73,16 +73,16 @@ FAULTY: tuple[tuple[dict[str, Any], list[str]], ...] = (
 async def test_faulty_cards(shop: WebShop) -> None:
     """Every faulty field of a card is named at once."""
     for changes, paths in FAULTY:
-        await expect_refusal(shop, await shop.tokenize(card(**changes)), *paths)
+        await expect_rejection(shop, await shop.tokenize(card(**changes)), *paths)
 
 
 async def test_the_header_that_forms_cannot_send(shop: WebShop) -> None:
     """Without `x-requested-with` any page could post a form here: 400 names the header, with all else that is wrong."""
     for value in ("", "fetch", "XMLHttpRequest2", "XMLHttpRequest, XMLHttpRequest"):
         headers = {"x-requested-with": value}
-        await expect_refusal(shop, await shop.tokenize(headers=headers), "x-requested-with")
+        await expect_rejection(shop, await shop.tokenize(headers=headers), "x-requested-with")
         answer = await shop.tokenize(card(number="1"), headers=headers | {"X-Request-ID": "a b"})
-        await expect_refusal(shop, answer, "x-requested-with", "number", "X-Request-ID")
+        await expect_rejection(shop, answer, "x-requested-with", "number", "X-Request-ID")
 
 
 async def test_spellings_of_the_header(shop: WebShop) -> None:
@@ -117,7 +117,7 @@ async def test_expired_cards_in_live(opened: OpenShop) -> None:
     past = (today.replace(day=1) - timedelta(days=1)).strftime("%m %y").split()
     this = today.strftime("%m %y").split()
     answer = await live.tokenize(card(expirationMonth=past[0], expirationYear=past[1]))
-    await expect_refusal(live, answer, "expirationYear")
+    await expect_rejection(live, answer, "expirationYear")
     assert (await live.tokenize(card(expirationMonth=this[0], expirationYear=this[1]))).status_code == 201
     answer = await live.pay(live.payment({"type": "card"} | card(expirationMonth=past[0], expirationYear=past[1])))
     assert answer.json()["errors"]["paymentSource.expirationYear"] == ["is past; use another card"]
@@ -130,7 +130,7 @@ async def test_used_tokens(shop: WebShop) -> None:
         assert (await shop.pay(shop.payment(source))).status_code == 201
         stored = await shop.count_rows()
         answer = await shop.pay(shop.payment(source))
-        errors = await expect_refusal(shop, answer, "paymentSource.token", stored=stored)
+        errors = await expect_rejection(shop, answer, "paymentSource.token", stored=stored)
         assert errors["paymentSource.token"] == ["is already used; tokenize the card again"]
 
 
@@ -139,7 +139,7 @@ async def test_expired_tokens(shop: WebShop) -> None:
     source = {"type": "token", "token": await shop.token()}
     await shop.execute("update token set expires_at = now() - interval '1 second'")
     stored = await shop.count_rows()
-    errors = await expect_refusal(shop, await shop.pay(shop.payment(source)), "paymentSource.token", stored=stored)
+    errors = await expect_rejection(shop, await shop.pay(shop.payment(source)), "paymentSource.token", stored=stored)
     assert errors["paymentSource.token"] == ["has expired; tokenize the card again"]
 
 
@@ -173,7 +173,7 @@ async def test_limits_by_address_and_network(opened: OpenShop) -> None:
     answer = await open_client(shop.web, address="198.51.100.1").post(
         "/tokenize", json=card(), headers=XML_HTTP_REQUEST
     )
-    await expect_refusal(shop, answer, status=429, stored=stored)
+    await expect_rejection(shop, answer, status=429, stored=stored)
     assert 1 <= int(answer.headers["retry-after"]) <= 31
 
 
@@ -216,7 +216,7 @@ async def test_request_ids_are_sent_back_and_forgotten(shop: WebShop) -> None:
 async def test_a_malformed_request_id_is_refused(shop: WebShop) -> None:
     """An X-Request-ID that could not be sent back is a fault."""
     answer = await shop.tokenize(headers={"X-Request-ID": "a b"})
-    await expect_refusal(shop, answer, "X-Request-ID")
+    await expect_rejection(shop, answer, "X-Request-ID")
 
 
 async def tokenize_from(shop: WebShop, address: str) -> int:

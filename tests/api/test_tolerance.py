@@ -403,8 +403,8 @@ async def test_texts_that_cannot_be_stored_are_named(shop: WebShop) -> None:
 )
 async def test_one_address_has_one_spelling(shop: WebShop, sent: str, address: str) -> None:
     """A consumer's address is compared, counted, stored and shown in one spelling, whichever it came in."""
-    wish = {"type": "visa", "allowedIps": [address, f"::ffff:{address}" if "." in address else address.upper()]}
-    made = (await shop.post("/testPaymentData", wish)).json()
+    requested = {"type": "visa", "allowedIps": [address, f"::ffff:{address}" if "." in address else address.upper()]}
+    made = (await shop.post("/testPaymentData", requested)).json()
     assert made["allowedIps"] == [address]
     source = {"type": "card"} | card(number=made["number"])
     answer = await paid(shop, shop.payment(source, consumer=consumer(ip=sent)))

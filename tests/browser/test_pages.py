@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
-DESK: ViewportSize = {"width": 1280, "height": 900}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 
 
 def pay(gateway: RunningGateway, amount: float, **changes: Any) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def test_the_portal_fits_a_phone(gateway: RunningGateway, browser: Browser) -> N
 
 
 def test_the_portal_fits_long_texts(gateway: RunningGateway, browser: Browser) -> None:
-    """Names, titles and addresses of 255 letters without a blank widen no page, on a phone or a desk."""
+    """Names, titles and addresses of 255 letters without a blank widen no page, on a phone or a desktop."""
     login, word = gateway.demo["portal"], "Wolfeschlegelsteinhausenbergerdorff" * 7
     sku = {"siteId": gateway.demo["siteId"], "title": word, "price": [{"amount": 76.06, "currency": "USD"}]}
     buyer = dict.fromkeys(("firstName", "lastName", "email", "address", "city"), word) | {"ip": "203.0.113.45"}
     paid = pay(gateway, 76.06, sku=sku, consumer=buyer)
-    for viewport in (PHONE, DESK):
+    for viewport in (PHONE, DESKTOP):
         context = browser.new_context(viewport=viewport)
         page = context.new_page()
         page.goto(login["url"])

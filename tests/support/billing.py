@@ -31,7 +31,7 @@ class Billing:
     shop: Shop
 
     @property
-    def biller(self) -> BillingDependencies:
+    def dependencies(self) -> BillingDependencies:
         """What the verbs of billing work with."""
         parts = self.shop.parts
         return BillingDependencies(parts.lookups, parts.charging, parts.card_updates, record_lifecycle_events)
@@ -52,13 +52,13 @@ class Billing:
 
     async def renew(self) -> list[Any]:
         """Let the worker do all that is due, and return the outcomes of the renewals so far, oldest first."""
-        await renew_due(self.biller)
+        await renew_due(self.dependencies)
         return await self.tries()
 
     async def renew_each(self) -> list[RenderedResponse | None]:
         """Renew what is due one by one, and return what each came to."""
-        dues = await load_due(self.biller, await lease_due(self.biller, limit=100))
-        return [await renew(self.biller, due) for due in dues]
+        dues = await load_due(self.dependencies, await lease_due(self.dependencies, limit=100))
+        return [await renew(self.dependencies, due) for due in dues]
 
     async def tries(self, subscription_id: int | None = None) -> list[Any]:
         """Return period, try and state of each renewal, oldest first."""
@@ -101,5 +101,5 @@ async def give_card(billing: Billing, subscription_id: int, **changes: Any) -> A
     """Put another card on a subscription, and return the answer. The changes are of the source and its holder."""
     source = RequestedSource(**{"kind": "card", "card": card(OTHER_NUMBER), "code": Cvv("123"), **changes})
     key, consumer = (MERCHANT, subscription_id), RequestedConsumer()
-    requested = await request_change(billing.biller, key, source, consumer, request_id="r", claim=None)
-    return await charge(billing.shop.parts.charging, await build_change(billing.biller, requested))
+    requested = await request_change(billing.dependencies, key, source, consumer, request_id="r", claim=None)
+    return await charge(billing.shop.parts.charging, await build_change(billing.dependencies, requested))

@@ -74,7 +74,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ServedGateway:
     """A gateway that is served, a simulator beside it, and a client that follows no redirect."""
 
     base_url: str
@@ -255,9 +255,9 @@ async def eventually(look: Callable[[], Awaitable[T]], is_right: Callable[[T], b
 
 
 @asynccontextmanager
-async def open_world(
+async def open_served_gateway(
     database: Database, simulator_database: Database, *, wrap: Callable[[Any], Any] = lambda way: way, **settings: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[ServedGateway]:
     """Serve a gateway and its simulator. `wrap` may put something between the gateway and the simulator."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -282,7 +282,7 @@ async def open_world(
         server = uvicorn.Server(uvicorn.Config(cast("Any", web), log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve([listener]))
         async with aiohttp.ClientSession() as client:
-            yield World(base_url, gateway, simulator, client, demo)
+            yield ServedGateway(base_url, gateway, simulator, client, demo)
         await gateway.parts.running.drain(seconds=5)
         server.should_exit = True
         await serving

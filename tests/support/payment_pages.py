@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cardholders import PAGE_FIELDS, REDIRECT_URL, Answer, World
+from tests.support.cardholders import PAGE_FIELDS, REDIRECT_URL, Answer, ServedGateway
 from tests.support.issuing import number_of
 
 from tollhouse.stage.demo import SITE_ID
@@ -24,12 +24,12 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 class PayPage:
     """A page on which one purchase is paid."""
 
-    world: World
+    served: ServedGateway
     url: str
 
     async def open(self, **headers: str) -> Answer:
         """Open the page."""
-        return await self.world.get(self.url, **headers)
+        return await self.served.get(self.url, **headers)
 
     async def form(self, which: int = -1) -> dict[str, str]:
         """Return the hidden fields of one of the page's forms: the last is that of another card."""
@@ -39,7 +39,7 @@ class PayPage:
 
     async def send(self, form: Mapping[str, str], **headers: str) -> Answer:
         """Send a form."""
-        return await self.world.post(self.url, dict(form), **SAME_ORIGIN | headers)
+        return await self.served.post(self.url, dict(form), **SAME_ORIGIN | headers)
 
     async def pay(self, card: str = "visa", **changes: str) -> Answer:
         """Pay with a published card; the page's own script has told what the browser is."""
@@ -47,16 +47,16 @@ class PayPage:
 
     async def follow(self, answer: Answer) -> Answer:
         """Go on to where a page that goes on by itself leads."""
-        return await self.world.get(way_of(answer))
+        return await self.served.get(way_of(answer))
 
     async def done(self) -> Answer:
         """Look where the last try has led."""
-        return await self.world.get(f"{self.url}/done")
+        return await self.served.get(f"{self.url}/done")
 
     async def transactions(self) -> list[Any]:
         """Return the tries that were made, oldest first."""
         key = self.url.rpartition("/")[2]
-        return await self.world.fetch(
+        return await self.served.fetch(
             "select t.* from transaction t join payment_link l using (merchant_id, payment_id) "
             "where l.digest = sha256($1) order by page_try",
             key.encode(),
@@ -70,7 +70,7 @@ def way_of(answer: Answer) -> str:
     return unescape(found[1])
 
 
-async def make_page(world: World, **changes: Any) -> PayPage:
+async def make_page(served: ServedGateway, **changes: Any) -> PayPage:
     """Make a page for a purchase of 19.99; the changes replace parts of the request."""
     body = {
         "sku": {
@@ -81,6 +81,6 @@ async def make_page(world: World, **changes: Any) -> PayPage:
         },
         "metadata": {"order": 7},
     }
-    answer = await world.call("/paymentPage", body | changes)
+    answer = await served.call("/paymentPage", body | changes)
     assert answer.status == 201, answer.text
-    return PayPage(world, answer.json["url"])
+    return PayPage(served, answer.json["url"])

@@ -138,26 +138,26 @@ class Shop:
         fresh = await self.forget_catalog()
         return await fresh.pay(prices=(price(1999, offset),), **changes)
 
-    async def capture(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
+    async def capture(self, transaction_id: int, amount: str | None = None, **changes: Any) -> Paid:
         """Capture an authorization."""
-        asked = build_wish(transaction_id, Mode.CAPTURE, **wish)
+        asked = build_operation(transaction_id, Mode.CAPTURE, **changes)
         return Paid(await capture(self.parts.operations, asked, _sum(amount)))
 
-    async def credit(self, transaction_id: int, amount: str | None = None, **wish: Any) -> Paid:
+    async def credit(self, transaction_id: int, amount: str | None = None, **changes: Any) -> Paid:
         """Credit a sale or a capture."""
-        asked = build_wish(transaction_id, Mode.CREDIT, **{"reason": "returned", **wish})
+        asked = build_operation(transaction_id, Mode.CREDIT, **{"reason": "returned", **changes})
         return Paid(await credit(self.parts.operations, asked, _sum(amount)))
 
     async def charge_back(
-        self, transaction_id: int, amount: str | None = None, *, step: DisputeStep = DisputeStep.FIRST, **wish: Any
+        self, transaction_id: int, amount: str | None = None, *, step: DisputeStep = DisputeStep.FIRST, **changes: Any
     ) -> Paid:
         """Let the issuer take a sale or a capture back, or another step of a dispute happen."""
-        asked = build_wish(transaction_id, Mode.CHARGEBACK, **wish)
+        asked = build_operation(transaction_id, Mode.CHARGEBACK, **changes)
         return Paid(await record_chargeback(self.parts.chargebacks, asked, _sum(amount), step))
 
-    async def void(self, transaction_id: int, **wish: Any) -> Paid:
+    async def void(self, transaction_id: int, **changes: Any) -> Paid:
         """Void a payment."""
-        return Paid(await void(self.parts.voiding, build_wish(transaction_id, Mode.VOID, **wish)))
+        return Paid(await void(self.parts.voiding, build_operation(transaction_id, Mode.VOID, **changes)))
 
     async def start(self, *, outcome: Approved | Declined | None = None, **changes: Any) -> Started:
         """Begin a payment, and return when the acquirer is asked; it answers when the event is set."""
@@ -185,7 +185,7 @@ class Shop:
     async def tokenize(self, number: str = NUMBER, *, cvv: str | None = CVV, merchant_id: int | None = None) -> UUID:
         """Make a token."""
         code = Cvv(cvv) if cvv else None
-        return (await tokenize(self.gateway.mint, card(number), code, merchant_id=merchant_id)).token
+        return (await tokenize(self.gateway.tokens, card(number), code, merchant_id=merchant_id)).token
 
     async def stored(self, transaction_id: int, merchant_id: int = MERCHANT) -> Payment:
         """Return a payment as it is stored."""
@@ -256,7 +256,7 @@ def claim(request_id: str, *, digest: bytes = b"d" * 32, merchant_id: int = MERC
     return Claim(merchant_id, OPERATION, request_id, digest)
 
 
-def build_wish(transaction_id: int, mode: Mode, **changes: Any) -> OperationRequest:
+def build_operation(transaction_id: int, mode: Mode, **changes: Any) -> OperationRequest:
     """Say what is wished: fields of Wish, and `request`, an X-Request-ID to claim."""
     request = changes.pop("request", None)
     merchant_id = changes.pop("merchant_id", MERCHANT)

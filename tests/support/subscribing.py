@@ -55,7 +55,7 @@ class Subscriber:
     async def renew(self, **by: float) -> None:
         """Let so much time go by, and then the worker do what is due."""
         await leap(self.shop.gateway.database, self.shop.merchant.merchant_id, self.shop.gateway.parts.clock, **by)
-        await renew_due(self.shop.gateway.biller)
+        await renew_due(self.shop.gateway.billing)
 
     async def charged(self) -> list[tuple[str, str]]:
         """Return date and amount of each of its renewals that was paid, oldest first."""

@@ -55,10 +55,10 @@ def decline(subscription: Subscription, at: datetime, code: str = FUNDS, **facts
     return lifecycle.fail(seen(tried, at, **known), Decline(at, code, None, "visa"))
 
 
-def cancel(subscription: Subscription, now: datetime, **wish: Any) -> Subscription:
-    """Return the subscription as the merchant cancels it, at once unless the wish says when."""
+def cancel(subscription: Subscription, now: datetime, **requested: Any) -> Subscription:
+    """Return the subscription as the merchant cancels it, at once unless the request has a time."""
     defaults = {"at": None, "at_next_rebill": False, "reason": None, "tells_consumer": False}
-    return lifecycle.cancel(seen(subscription, now), **{**defaults, **wish})
+    return lifecycle.cancel(seen(subscription, now), **{**defaults, **requested})
 
 
 def pay(subscription: Subscription, at: datetime) -> Subscription:

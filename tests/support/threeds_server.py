@@ -17,7 +17,7 @@ class ThreedsServer:
         self.authorizations: list[str | None] = []
         self.returns: list[dict[str, Any]] = []
         self.sessions: list[str | None] = []
-        self.refusals = 0
+        self.rejections = 0
         self.lies = False
         self.url = ""
         self._start = ""
@@ -55,8 +55,8 @@ class ThreedsServer:
         message = await request.json()
         self.results.append(message)
         self.authorizations.append(request.headers.get("Authorization"))
-        if self.refusals:
-            self.refusals -= 1
+        if self.rejections:
+            self.rejections -= 1
             return web.Response(status=503)
         ids = {name: message[name] for name in ("threeDSServerTransID", "acsTransID", "dsTransID", "messageVersion")}
         if self.lies:

@@ -303,7 +303,7 @@ async def clone_database(dsn: str, template: str) -> AsyncIterator[str]:
         await connection.close()
 
 
-async def expect_refusal(
+async def expect_rejection(
     shop: WebShop, answer: httpx.Response, *paths: str, status: int = 400, stored: Mapping[str, int] | None = None
 ) -> dict[str, list[str]]:
     """Check a refusal: its status, its form, that it names these fields and no others; and that nothing was stored.

@@ -1,4 +1,4 @@
-"""Years of a subscription by the pure rules: two workers that crash anywhere, outages, declines, a merchant's wishes.
+"""Years of a subscription by the pure rules: two workers that crash anywhere, outages, declines, a merchant's changes.
 
 The store is a few lists in memory. It does what the SQL of billing does: the lease, the check when a try is begun, and
 the index that lets no second try be open or paid. The judge is `tests.support.bills`.
@@ -48,15 +48,15 @@ class Trouble:
     outages: int = 0
     crashes: int = 0
     declines: int = 0
-    wishes: int = 0
+    changes: int = 0
 
 
 CALM = Trouble()
-ROUGH = Trouble(outages=30, crashes=60, declines=80, wishes=30)
+ROUGH = Trouble(outages=30, crashes=60, declines=80, changes=30)
 
 
 @dataclass(slots=True)
-class World:
+class SimulatedSubscription:
     """One subscription, its rows, what the acquirer booked by try, and the time."""
 
     subscription: Subscription
@@ -195,7 +195,7 @@ class World:
                 self.now += timedelta(seconds=self.chance.choice(PAUSES))
         if self.is_charging:
             self.now = max(self.now, self.tries[-1].tried_at + RESOLVED_AFTER) + self.lateness()
-            self.wish_now_and_then()
+            self.change_now_and_then()
             self.settle(len(self.tries) - 1, self.books.get(len(self.tries) - 1, NOT_FOUND))
 
     def lateness(self) -> timedelta:
@@ -204,25 +204,25 @@ class World:
             return timedelta(hours=self.chance.choice([1, 5, 12, 30, 24 * 4, 24 * 20, 24 * 100]))
         return timedelta(seconds=self.chance.randrange(1, 3))
 
-    def wish_before(self, due_at: datetime) -> None:
+    def change_before(self, due_at: datetime) -> None:
         """Let the merchant do something before it is looked at next; what waits for a new card mostly gets one."""
         if self.subscription.waits_for_account and self.chance.random() < 0.8:
             self.wait_until(due_at)
             self.write(switch(self.subscription, self.now))
-        elif self.happens(self.trouble.wishes):
+        elif self.happens(self.trouble.changes):
             self.wait_until(due_at)
-            self.wish()
+            self.change()
 
     def wait_until(self, due_at: datetime) -> None:
         """Let some of the time until then go by."""
         self.now += timedelta(seconds=self.chance.randint(0, max(0, int((due_at - self.now).total_seconds()))))
 
-    def wish_now_and_then(self) -> None:
-        """Let the merchant do something, with the odds of its wishes."""
-        if self.happens(self.trouble.wishes):
-            self.wish()
+    def change_now_and_then(self) -> None:
+        """Let the merchant do something, with the odds of its changes."""
+        if self.happens(self.trouble.changes):
+            self.change()
 
-    def wish(self) -> None:
+    def change(self) -> None:
         """Let the merchant do something, if it runs: cancel and take back, or give it other prices."""
         if self.subscription.state.is_running:
             self.chance.choice([self.reprice, self.cancel])()
@@ -270,20 +270,26 @@ REPRICES = (
 )
 
 
-def live(prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, length: timedelta = YEARS) -> World:
+def live(
+    prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, length: timedelta = YEARS
+) -> SimulatedSubscription:
     """Live through the years, and return the world as it is then."""
     chance, until = random.Random(seed), at + length
     subscription = sign_up(*prices, at=at, is_trial=not any(each.money.amount_minor for each in prices[:1]))
     policy = read_policy(chance.choice(POLICIES))
-    world = World(subscription, plan_dues(prices, at, until), chance, trouble, policy, now=at, until=until)
-    world.foretold = [each.charge for each in list_upcoming(world.read(), limit=366)]
+    simulated = SimulatedSubscription(
+        subscription, plan_dues(prices, at, until), chance, trouble, policy, now=at, until=until
+    )
+    simulated.foretold = [each.charge for each in list_upcoming(simulated.read(), limit=366)]
     for _ in range(MAX_LOOKS):
-        due_at = world.subscription.due_at
+        due_at = simulated.subscription.due_at
         if due_at is None or due_at > until:
-            return world
-        if trouble.wishes:
-            world.wish_before(due_at)
-        world.now = max(world.now, world.subscription.due_at or world.now, world.lease_until or world.now)
-        world.now += world.lateness()
-        world.look()
+            return simulated
+        if trouble.changes:
+            simulated.change_before(due_at)
+        simulated.now = max(
+            simulated.now, simulated.subscription.due_at or simulated.now, simulated.lease_until or simulated.now
+        )
+        simulated.now += simulated.lateness()
+        simulated.look()
     raise AssertionError("It was looked at too often.")

@@ -24,7 +24,7 @@ from tollhouse.billing.changes.cancel import Cancellation, cancel, recover
 from tollhouse.billing.changes.change import reprice
 from tollhouse.catalog.model import Price
 from tollhouse.kernel.card import is_luhn_valid
-from tollhouse.kernel.errors import Refusal, TollhouseError
+from tollhouse.kernel.errors import Rejection, TollhouseError
 from tollhouse.merchants.clock import read_offsets
 from tollhouse.storage.database import Database
 from tollhouse.worker.payments import resolve_due
@@ -64,7 +64,7 @@ MAX_HOLD_SECONDS = 0.02
 MAX_ROUNDS = 20
 MOODS_PER_ROUND = 200
 #: Of so many subscriptions one or two are changed at a time.
-SIZE_OF_WISHES = 30
+SIZE_PER_CHANGE = 30
 
 TRIES = """
 select r.period, r.try as number, r.due_at, t.amount_minor, r.tried_at, r.state::text as state, r.finished_at, r.code,
@@ -118,7 +118,7 @@ class Town:
     lives: dict[int, Life] = field(default_factory=dict)
     age: timedelta = timedelta()
     kills: int = 0
-    wishes: int = 0
+    changes: int = 0
 
     async def open(self) -> None:
         """Start both processes."""
@@ -152,9 +152,9 @@ class Town:
         await leap(self.databases[0], MERCHANT, *[each.shop.parts.clock for each in self.processes], hours=hours)
         self.acquirer.plans.clear()
         self.acquirer.plan(*(self.choose_mood() for _ in range(MOODS_PER_ROUND + self.size)))
-        wishes = [self.wish() for _ in range(self.chance.choice([0, 0, 1, 2]) * self.size // SIZE_OF_WISHES)]
-        work = [self.attempt(renew_due(each.biller)) for each in self.processes]
-        await asyncio.gather(*work, *wishes, self.kill())
+        changes = [self.change() for _ in range(self.chance.choice([0, 0, 1, 2]) * self.size // SIZE_PER_CHANGE)]
+        work = [self.attempt(renew_due(each.dependencies)) for each in self.processes]
+        await asyncio.gather(*work, *changes, self.kill())
         await self.settle_some()
         await self.note_prices()
 
@@ -201,28 +201,28 @@ class Town:
         await shop.value("update open_attempt set resolve_at = now() where resolve_at is not null")
         await resolve_due(shop.parts.attempts)
 
-    async def wish(self) -> None:
+    async def change(self) -> None:
         """Let the merchant want something of any subscription, at any process."""
         subscription_id, billing = self.chance.choice(list(self.lives)), self.chance.choice(self.processes)
         verbs = [self.cancel, self.recover, self.recover, self.reprice, self.change_card, self.change_card]
         await asyncio.sleep(self.chance.random() * MAX_HOLD_SECONDS / 2)
         await self.attempt(self.chance.choice(verbs)(billing, subscription_id))
-        self.wishes += 1
+        self.changes += 1
 
     async def cancel(self, billing: Billing, subscription_id: int) -> None:
         """Cancel at once, at the next charge or at a date; at once is mostly a mistake."""
         case = await billing.case(subscription_id)
         key, days = (MERCHANT, subscription_id), self.chance.choice([None, 9, 400])
         at = None if days is None else case.now + timedelta(days=days)
-        wish = Cancellation(at=at, at_next_rebill=self.chance.random() < 0.3)
-        await cancel(billing.biller, key, wish, request_id="r")
+        change = Cancellation(at=at, at_next_rebill=self.chance.random() < 0.3)
+        await cancel(billing.dependencies, key, change, request_id="r")
         if self.chance.random() < 0.8:
             await self.recover(billing, subscription_id)
 
     async def recover(self, billing: Billing, subscription_id: int) -> None:
         """Undo a cancellation, if there is one. What fell due after the end is not made up for."""
         before = (await billing.case(subscription_id)).subscription
-        after = await recover(billing.biller, (MERCHANT, subscription_id), request_id="r")
+        after = await recover(billing.dependencies, (MERCHANT, subscription_id), request_id="r")
         if not before.state.is_running:
             self.lives[subscription_id].skipped |= set(range(before.next_period, after.next_period))
 
@@ -232,8 +232,8 @@ class Town:
         if life.repriced is None:
             life.repriced = prices
             try:
-                await reprice(billing.biller, (MERCHANT, subscription_id), prices, request_id="r")
-            except Refusal:
+                await reprice(billing.dependencies, (MERCHANT, subscription_id), prices, request_id="r")
+            except Rejection:
                 life.repriced = None
 
     async def change_card(self, billing: Billing, subscription_id: int) -> None:
@@ -260,7 +260,7 @@ class Town:
         self.acquirer.plans.clear()
         for _ in range(MAX_ROUNDS):
             await self.settle_all()
-            if not await renew_due(self.processes[0].biller):
+            if not await renew_due(self.processes[0].dependencies):
                 break
         await self.note_prices()
 

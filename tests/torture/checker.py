@@ -208,11 +208,11 @@ def _check_answers(records: Records) -> list[str]:
         if len(set(bodies)) > 1
     ]
     wrong += [f"{request_id} was answered and refused" for request_id in records.heard.keys() & records.refused.keys()]
-    for request_id, refusals in records.refused.items():
+    for request_id, rejections in records.refused.items():
         may_be_refused = records.asked[request_id].may_be_refused
         wrong += [
             f"{request_id} was refused with {status}: {body[:300]!r}"
-            for status, body in refusals
+            for status, body in rejections
             if not may_be_refused or status >= 500
         ]
     return wrong

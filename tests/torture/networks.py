@@ -97,30 +97,32 @@ class DatabaseWay:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         far_reader, far_writer = await asyncio.open_unix_connection(self.socket_path)
-        open_gate = asyncio.Event()
-        open_gate.set()
+        may_send = asyncio.Event()
+        may_send.set()
         try:
-            await asyncio.gather(self._ask(reader, far_writer, open_gate), self._answer(far_reader, writer, open_gate))
+            await asyncio.gather(self._ask(reader, far_writer, may_send), self._answer(far_reader, writer, may_send))
         except OSError:
             pass
         finally:
             writer.close()
             far_writer.close()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_send: asyncio.Event) -> None:
         tail = b""
         while piece := await reader.read(65_536):
             if self.mark in tail + piece and not self.release.is_set():
-                gate.clear()
+                may_send.clear()
                 self.is_held.set()
             tail = piece[-len(self.mark) :]
             writer.write(piece)
             await writer.drain()
         writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_send: asyncio.Event
+    ) -> None:
         while piece := await reader.read(65_536):
-            if not gate.is_set():
+            if not may_send.is_set():
                 await self.release.wait()
             writer.write(piece)
             await writer.drain()

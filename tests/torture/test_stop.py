@@ -74,8 +74,8 @@ def test_strangers_read_no_numbers(database_dsn: str, data_directory: Path) -> N
     with run_nodes(serve):
         assert read(f"{serve.url}/healthz") == (200, {"status": "ok"})
         assert [get(f"{serve.url}/{path}")[0] for path in ("readyz", "healthz/../readyz", "nowhere")] == [404] * 3
-        status, refusal = read(f"{serve.url}/metrics")
-        assert (status, refusal["message"]) == (404, "Path not found. Check the URL.")
+        status, rejection = read(f"{serve.url}/metrics")
+        assert (status, rejection["message"]) == (404, "Path not found. Check the URL.")
         assert read(f"{serve.health_url}/healthz") == (200, {"status": "ok"})
         assert get(f"{serve.health_url}/payment/1")[0] == 404
         assert b"tollhouse_loop_completed_timestamp_seconds{" in get(f"{serve.health_url}/metrics")[1]

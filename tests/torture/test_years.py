@@ -56,5 +56,5 @@ def describe(town: Town, bills: dict[int, Bills]) -> str:
     paid = sum(row.state == "paid" for row in tries)
     return (
         f"seed {SEED}: {len(bills)} subscriptions, {town.age.days} days, {len(tries)} tries, {paid} paid,"
-        f" {town.kills} kills, {town.wishes} wishes; {dict(states)}"
+        f" {town.kills} kills, {town.changes} changes; {dict(states)}"
     )

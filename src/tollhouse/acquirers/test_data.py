@@ -88,21 +88,21 @@ class TestDataClient:
         self._transport = transport
         self._now_of = now_of
 
-    async def create(self, merchant_id: int, wish: TestDataRequest) -> TestPaymentData:
+    async def create(self, merchant_id: int, requested: TestDataRequest) -> TestPaymentData:
         """Create test data. Raises RequestIdReused."""
         found = await self._ask(
             _one,
             "create",
             merchant_id,
-            type=wish.type,
-            balanceMinor=wish.balance.amount_minor,
-            currency=wish.balance.currency.code,
-            allowedIps=wish.allowed_ips,
-            emulate3ds=wish.emulate3ds,
-            expired=wish.expired,
-            comment=wish.comment,
-            requestKey=wish.request_key,
-            requestDigest=wish.request_digest,
+            type=requested.type,
+            balanceMinor=requested.balance.amount_minor,
+            currency=requested.balance.currency.code,
+            allowedIps=requested.allowed_ips,
+            emulate3ds=requested.emulate3ds,
+            expired=requested.expired,
+            comment=requested.comment,
+            requestKey=requested.request_key,
+            requestDigest=requested.request_digest,
             at=self._now_of(merchant_id),
         )
         if found.is_reused:

@@ -15,7 +15,7 @@ from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_ORDER, NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation, read_query
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.ipn.log import select_events_after, select_first_record, select_order_records, select_transaction_record
@@ -157,7 +157,7 @@ class CallbackCalls(Calls):
             )
         key = DeliveryKey(*msgspec.json.decode(rendered.body))
         record = await _wait_for_attempt(self._database, merchant_id, key, seconds=self._wait_seconds)
-        return answer_rendered(
+        return build_http_response(
             RenderedResponse(rendered.status, render(build_record(record)), is_replay=rendered.is_replay)
         )
 
@@ -195,7 +195,7 @@ class CallbackCalls(Calls):
         rendered = await create_once(
             self._database, valid.claim, resend_events, show_resent, merchant_id=merchant_id, filter_=wanted
         )
-        return answer_rendered(rendered)
+        return build_http_response(rendered)
 
     @call("GET /events", "List events", query=EventQuery, answer=EventListAnswer)
     async def list_events(self, request: Request) -> Response:

@@ -25,7 +25,7 @@ class CodeCalls(Calls):
         "List payment codes",
         answer=CodeListAnswer,
         needs_key=False,
-        answer_headers=("ETag", "Cache-Control"),
+        response_headers=("ETag", "Cache-Control"),
     )
     async def list_codes(self, request: Request) -> Response:
         """Return every payment code with its text, decline category and retry advice. No key is needed.

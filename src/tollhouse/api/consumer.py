@@ -15,7 +15,7 @@ from tollhouse.api.reading.requests import read_creation, read_request
 from tollhouse.consumers.model import ConsumerChange, ConsumerEntry, Group, derive_consumer_id
 from tollhouse.consumers.store import select_consumer_entry, update_consumer, upsert_consumer
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
@@ -95,13 +95,13 @@ class ConsumerCalls(Calls):
             external_id=external_id,
             change=valid.body.to_change(),
         )
-        return answer_rendered(rendered)
+        return build_http_response(rendered)
 
     @call("GET /consumer/{consumerId}", "Get a consumer", answer=ConsumerAnswer)
     async def get_consumer(self, request: Request) -> Response:
         """Return a consumer by the gateway's ID."""
         merchant = await self._authenticator.access(request)
-        return _answer(await find_consumer(self._database, merchant.merchant_id, request.path_parameters["consumerId"]))
+        return _render(await find_consumer(self._database, merchant.merchant_id, request.path_parameters["consumerId"]))
 
     @call("PUT /consumer/{consumerId}", "Update a consumer", Purpose.SETS_UP, ConsumerChangeRequest, ConsumerAnswer)
     async def put_consumer(self, request: Request) -> Response:
@@ -109,7 +109,7 @@ class ConsumerCalls(Calls):
         valid = await read_request(self._authenticator, request, ConsumerChangeRequest)
         change = valid.body.to_change()
         if change == ConsumerChange():
-            return _answer(
+            return _render(
                 await find_consumer(self._database, valid.merchant.merchant_id, request.path_parameters["consumerId"])
             )
         async with self._database.acquire() as connection:
@@ -119,7 +119,7 @@ class ConsumerCalls(Calls):
                 consumer_id=read_name(request.path_parameters["consumerId"], MISSING),
                 change=change,
             )
-        return _answer(entry)
+        return _render(entry)
 
 
 async def find_consumer(database: Database, merchant_id: int, consumer_id: str) -> ConsumerEntry:
@@ -133,7 +133,7 @@ async def find_consumer(database: Database, merchant_id: int, consumer_id: str) 
     return entry
 
 
-def _answer(entry: ConsumerEntry | None) -> Response:
+def _render(entry: ConsumerEntry | None) -> Response:
     if entry is None:
         raise NotFound(MISSING)
     return Response(show_consumer(entry))

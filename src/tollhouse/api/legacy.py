@@ -17,11 +17,11 @@ from tollhouse.api.reading.body import Body, read_form
 from tollhouse.api.reading.requests import validate_body
 from tollhouse.consumers.model import derive_consumer_id
 from tollhouse.consumers.store import ConsumerRow, insert_consumers, select_consumer
-from tollhouse.http.problems import answer_error
+from tollhouse.http.problems import build_error_response
 from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Calls, call
-from tollhouse.kernel.errors import NotFound, Refusal
+from tollhouse.kernel.errors import NotFound, Rejection
 from tollhouse.payments.dependencies import IntentLookups
 from tollhouse.wire.answers import LegacyAnswer, LegacyProblemAnswer, MethodAnswer
 from tollhouse.wire.render import render
@@ -57,10 +57,10 @@ class LegacyRequest(Body):
     load_cc_mid_info: TypedText | None = Field(None, description="Accepted and ignored.")
 
 
-def answer_legacy_error(request: Request, error: Exception) -> Response:
+def build_legacy_error_response(request: Request, error: Exception) -> Response:
     """Return the usual response to an error, with fields for older clients."""
-    plain = answer_error(request, error)
-    if not isinstance(error, Refusal):
+    plain = build_error_response(request, error)
+    if not isinstance(error, Rejection):
         return plain
     known: dict[str, Any] = json.loads(plain.body)
     content = LegacyProblemAnswer(response_text=known["message"], message=known["message"], errors=known["errors"])
@@ -82,7 +82,7 @@ class LegacyCalls(Calls):
         LegacyAnswer,
         may_miss=True,
         problem=LegacyProblemAnswer,
-        answer_error=answer_legacy_error,
+        on_error=build_legacy_error_response,
     )
     async def post_legacy(self, request: Request) -> Response:
         """Return a consumer or the payment methods to older clients.

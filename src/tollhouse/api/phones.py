@@ -12,7 +12,7 @@ from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.requests import Digest, read_creation, read_query
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.countries import NO_COUNTRY, read_country, to_alpha_2
 from tollhouse.kernel.errors import Invalid
@@ -107,7 +107,7 @@ class PhoneCalls(Calls):
         SendCodeRequest,
         CodeSentAnswer,
         takes_request_id=True,
-        refuses=(429,),
+        rejects=(429,),
         may_miss=False,
     )
     async def post_code(self, request: Request) -> Response:
@@ -131,7 +131,7 @@ class PhoneCalls(Calls):
                 claim=valid.claim,
                 render=render_sent,
             )
-        return answer_rendered(rendered)
+        return build_http_response(rendered)
 
     @call(
         "GET /antifraud/verification/{phone}/{code}",

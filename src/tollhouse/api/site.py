@@ -20,7 +20,7 @@ from tollhouse.catalog.names import is_public_suffix
 from tollhouse.catalog.sites import create_site
 from tollhouse.catalog.store import select_site_entry, update_site
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
@@ -185,7 +185,7 @@ class SiteCalls(Calls):
         rendered = await create_once(
             self._database, valid.claim, create_site, show_site, merchant_id=merchant_id, change=change
         )
-        return answer_rendered(rendered)
+        return build_http_response(rendered)
 
     @call("GET /site/{siteId}", "Get a site", answer=SiteAnswer)
     async def get_site(self, request: Request) -> Response:
@@ -197,7 +197,7 @@ class SiteCalls(Calls):
                 merchant_id=merchant.merchant_id,
                 site_id=read_id(request.path_parameters["siteId"], MISSING),
             )
-        return _answer(entry)
+        return _render(entry)
 
     @call("PUT /site/{siteId}", "Update a site", Purpose.SETS_UP, SiteChangeRequest, SiteAnswer)
     async def put_site(self, request: Request) -> Response:
@@ -210,13 +210,13 @@ class SiteCalls(Calls):
         change = valid.body.to_change()
         async with self._database.acquire() as connection:
             if change == SiteChange():
-                return _answer(await select_site_entry(connection, **key))
+                return _render(await select_site_entry(connection, **key))
             entry = await update_site(connection, **key, change=change)
         self._catalog.forget_site(**key)
-        return _answer(entry)
+        return _render(entry)
 
 
-def _answer(entry: SiteEntry | None) -> Response:
+def _render(entry: SiteEntry | None) -> Response:
     if entry is None:
         raise NotFound(MISSING)
     return Response(show_site(entry))

@@ -22,7 +22,7 @@ from tollhouse.catalog.model import Offset, Price, Sku, SkuChange, SkuDraft, Sku
 from tollhouse.catalog.skus import change_sku, create_sku
 from tollhouse.catalog.store import select_sku_entry
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.kernel.errors import NotFound
@@ -168,7 +168,7 @@ class SkuCalls(Calls):
                 self._database, valid.claim, create_sku, show_sku, merchant_id=merchant_id, draft=draft
             )
         self._catalog.forget_sku(merchant_id, msgspec.json.decode(rendered.body)["name"])
-        return answer_rendered(rendered)
+        return build_http_response(rendered)
 
     @call("GET /sku/{name}", "Get a SKU", answer=SkuAnswer)
     async def get_sku(self, request: Request) -> Response:

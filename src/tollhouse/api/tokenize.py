@@ -71,13 +71,13 @@ class TokenizeCalls(Calls):
 
     def __init__(
         self,
-        mint: TokenDependencies,
+        tokens: TokenDependencies,
         database: Database,
         authenticator: RequestAuthenticator,
         limits: TokenizeLimits,
         context: Callable[[], dict[str, Any]],
     ) -> None:
-        self._mint = mint
+        self._tokens = tokens
         self._database = database
         self._authenticator = authenticator
         self._limits = limits
@@ -102,8 +102,8 @@ class TokenizeCalls(Calls):
         merchant = await self._authenticator.recognise(request)
         self._limits.check(merchant, address=self._authenticator.address_of(request), card=fields.number)
         merchant_id = merchant.merchant_id if merchant else None
-        minted = await tokenize(self._mint, fields.to_card(), fields.cvv, merchant_id=merchant_id)
-        return Response(render_minted(minted), 201)
+        created = await tokenize(self._tokens, fields.to_card(), fields.cvv, merchant_id=merchant_id)
+        return Response(render_new_token(created), 201)
 
     @call(
         "POST /tokenizeWithPaymentAccountId",
@@ -126,13 +126,13 @@ class TokenizeCalls(Calls):
         account_id = fields.paymentAccountId
         self._limits.check(merchant, address=self._authenticator.address_of(request), card=account_id)
         merchant_id = await _find_merchant(self._database, fields, merchant)
-        minted = await tokenize_account(self._mint, fields.cvv, merchant_id=merchant_id, account_id=account_id)
-        return Response(render_minted(minted), 201)
+        created = await tokenize_account(self._tokens, fields.cvv, merchant_id=merchant_id, account_id=account_id)
+        return Response(render_new_token(created), 201)
 
 
-def render_minted(minted: NewToken) -> bytes:
+def render_new_token(created: NewToken) -> bytes:
     """Render a `TokenAnswer`."""
-    return render_json({"token": str(minted.token), "expireAt": int(minted.expires_at.timestamp())})
+    return render_json({"token": str(created.token), "expireAt": int(created.expires_at.timestamp())})
 
 
 async def _read_card(request: Request, context: dict[str, Any]) -> TokenizeRequest:

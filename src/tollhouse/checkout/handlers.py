@@ -24,7 +24,7 @@ from tollhouse.http.problems import build_retry_after
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Handler, Route
-from tollhouse.kernel.errors import NotFound, Refusal, TooLarge, Unavailable
+from tollhouse.kernel.errors import NotFound, Rejection, TooLarge, Unavailable
 from tollhouse.links.store import find_language
 from tollhouse.payments.authentication.challenge_flow import (
     Challenge,
@@ -81,7 +81,7 @@ class CheckoutPages:
 
     @staticmethod
     def _route(method: str, path: str, handler: Handler) -> Route:
-        return Route(method, path, handler, answer_error=show_error)
+        return Route(method, path, handler, on_error=show_error)
 
     async def show_page(self, request: Request) -> Response:
         """Show the next step of an authentication."""
@@ -185,7 +185,7 @@ def show_error(request: Request, error: Exception) -> Response:
             return send(page, status=503, headers=build_retry_after(error))
         case TooLarge():
             return send(pages.render_problem("too_large", words), status=413)
-        case Refusal():
+        case Rejection():
             return send(pages.render_problem("not_found", words), status=404)
         case _:
             log.error("page.failed", page="challenge", error=type(error).__name__, exc_info=error)

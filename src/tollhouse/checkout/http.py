@@ -11,7 +11,7 @@ from tollhouse.checkout.pages import HtmlPage, render_app
 from tollhouse.checkout.words import Words, choose_words, languages
 from tollhouse.http import responses
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_html
+from tollhouse.http.responses import Response, build_html_response
 from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.addresses import normalize_address
 from tollhouse.kernel.errors import NotFound
@@ -27,7 +27,7 @@ HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Con
 def send(page: HtmlPage, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Build the response for a page, with its content security policy."""
     all_headers = {**HEADERS, "Content-Security-Policy": page.policy, **(headers or {})}
-    return answer_html(page.html, status=status, headers=all_headers)
+    return build_html_response(page.html, status=status, headers=all_headers)
 
 
 def redirect(url: str) -> Response:

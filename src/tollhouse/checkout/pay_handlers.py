@@ -36,7 +36,7 @@ from tollhouse.http.problems import build_retry_after
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.routes import Route
-from tollhouse.kernel.errors import Invalid, RateLimited, Refusal, TooLarge, Unavailable
+from tollhouse.kernel.errors import Invalid, RateLimited, Rejection, TooLarge, Unavailable
 from tollhouse.kernel.faults import RequestRejected, Subject
 from tollhouse.kernel.limits import RateLimit
 from tollhouse.kernel.polling import growing_pauses
@@ -107,10 +107,10 @@ class PaymentPages:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            Route("GET", f"{PATH}/{{key}}", self.show_page, answer_error=self.show_error),
-            Route("POST", f"{PATH}/{{key}}", self.submit_form, answer_error=self.show_error),
-            Route("GET", f"{PATH}/{{key}}/done", self.show_result, answer_error=self.show_error),
-            Route("GET", f"{PATH}/{{key}}/back", self.return_to_shop, answer_error=self.show_error),
+            Route("GET", f"{PATH}/{{key}}", self.show_page, on_error=self.show_error),
+            Route("POST", f"{PATH}/{{key}}", self.submit_form, on_error=self.show_error),
+            Route("GET", f"{PATH}/{{key}}/done", self.show_result, on_error=self.show_error),
+            Route("GET", f"{PATH}/{{key}}/back", self.return_to_shop, on_error=self.show_error),
         ]
 
     async def show_page(self, request: Request) -> Response:
@@ -174,7 +174,7 @@ class PaymentPages:
                 return send(page, status=429, headers=build_retry_after(error))
             case TooLarge():
                 return send(render_end(frame, "unknown", "bad"), status=413)
-            case Refusal():
+            case Rejection():
                 return send(render_end(frame, "unknown", "bad"), status=404)
             case _:
                 log.error("page.failed", page="payment", error=type(error).__name__, exc_info=error)

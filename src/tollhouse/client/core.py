@@ -153,7 +153,7 @@ class Exchange(Generic[Answer]):
         if not isinstance(self._end, NotAnswered):
             return None
         self._is_in_doubt = True
-        if _is_redirect(outcome.status) or _is_refusal(outcome.status):
+        if _is_redirect(outcome.status) or _is_rejection(outcome.status):
             return None
         return self._retries.pause_seconds(self._attempt, retry_after=outcome.retry_after)
 
@@ -172,8 +172,8 @@ class Exchange(Generic[Answer]):
             return error
         if 200 <= status < 300:
             return self._read_success(status, outcome.content)
-        if _is_refusal(status):
-            return self._read_refusal(status, outcome.content)
+        if _is_rejection(status):
+            return self._read_rejection(status, outcome.content)
         if _is_redirect(status):
             return self._doubt(f"The response was a redirect ({status}). Check the base URL.", status)
         return self._doubt(f"{status}: {_read_problem(outcome.content).message}", status)
@@ -187,7 +187,7 @@ class Exchange(Generic[Answer]):
             return self._doubt(f"The response ({status}) could not be read: {error}.", status)
         return answer
 
-    def _read_refusal(self, status: int, content: bytes) -> ClientError:
+    def _read_rejection(self, status: int, content: bytes) -> ClientError:
         problem = _read_problem(content)
         if self._is_in_doubt and (status in ABOUT_THE_CALLER or not problem.is_ours):
             return self._doubt(f"An attempt got no response, and the next one was rejected with {status}.", status)
@@ -201,7 +201,7 @@ def _is_redirect(status: int | None) -> bool:
     return status is not None and 300 <= status < 400
 
 
-def _is_refusal(status: int | None) -> bool:
+def _is_rejection(status: int | None) -> bool:
     return status is not None and 400 <= status < 500 and status not in NOT_FINAL
 
 

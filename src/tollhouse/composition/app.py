@@ -24,7 +24,7 @@ from tollhouse.billing.subscribe import RecordSubscription
 from tollhouse.catalog.access import Catalog
 from tollhouse.composition.choices import (
     build_acquirer,
-    build_carrier,
+    build_mail_transport,
     build_sender,
     choose_consequences,
     choose_event_recorder,
@@ -90,18 +90,18 @@ class Gateway:
     #: The pool in use: payments, unless `for_worker` or `for_readers` chose another.
     database: Database
     parts: PaymentParts
-    mint: TokenDependencies
+    tokens: TokenDependencies
     authenticator: RequestAuthenticator
     vault: Vault
     metrics: Metrics
     secrets: IpnSecrets
     phones: PhoneDependencies
     #: None: no emails are written.
-    carrier: MailTransport | None
+    mail_transport: MailTransport | None
     transport: Transport
     wake: asyncio.Event
     origins: AllowedOrigins
-    biller: BillingDependencies
+    billing: BillingDependencies
     #: Rows that are deleted when their retention ends.
     sweeps: Sequence[Sweep]
 
@@ -120,11 +120,11 @@ class Gateway:
 
     def _on(self, database: Database) -> Gateway:
         parts = replace(self.parts, database=database)
-        return replace(self, database=database, parts=parts, biller=_build_biller(parts, self.biller.tell))
+        return replace(self, database=database, parts=parts, billing=_build_billing(parts, self.billing.tell))
 
     async def refresh_metrics(self) -> None:
         """Update the gauges, first those of this process. Raises DatabaseUnavailable."""
-        for write_queue in (self.parts.begin_queue, self.parts.finish_queue, self.mint.queue):
+        for write_queue in (self.parts.begin_queue, self.parts.finish_queue, self.tokens.queue):
             self.metrics.queue_depth.labels(write_queue.name).set(write_queue.depth)
         async with self.pools.readers.acquire() as connection:
             outbox = await select_outbox_state(connection)
@@ -258,7 +258,7 @@ def build_gateway(
     """Build a gateway on one pool for each purpose, or on one for all."""
     pools = Pools.share(pools) if isinstance(pools, Database) else pools
     database = pools.payments
-    clock, metrics, wake, carrier = DatabaseClock(), Metrics(), asyncio.Event(), build_carrier(settings)
+    clock, metrics, wake, mail_transport = DatabaseClock(), Metrics(), asyncio.Event(), build_mail_transport(settings)
     security_codes = SecurityCodes(_open_ring(settings, vault))
     secrets = IpnSecrets(database, lambda merchant_id, sealed: vault.open_secret(sealed, bound_to=f"ipn|{merchant_id}"))
     parts = _build_parts(
@@ -269,11 +269,11 @@ def build_gateway(
         security_codes=security_codes,
         transport=transport,
         directory=DirectoryClient(directory_transport or transport),
-        carrier=carrier,
+        mail_transport=mail_transport,
         ipn_secrets=secrets.of,
         on_finished=partial(_notify_finished, metrics, wake),
     )
-    mint = TokenDependencies(
+    tokens = TokenDependencies(
         vault, Coalescer("tokens", partial(flush_tokens, clock), database, wait_seconds=BEGIN_TIMEOUT_SECONDS), clock
     )
     merchant_authenticator = MerchantAuthenticator(
@@ -284,7 +284,7 @@ def build_gateway(
         pools=pools,
         database=database,
         parts=parts,
-        mint=mint,
+        tokens=tokens,
         authenticator=RequestAuthenticator(merchant_authenticator, trusted_proxies=settings.trusted_proxies),
         vault=vault,
         metrics=metrics,
@@ -296,11 +296,11 @@ def build_gateway(
             quotas=Quotas(by_phone=settings.phone_codes_by_phone, by_merchant=settings.phone_codes_by_merchant),
             answer_seconds=settings.answer_seconds,
         ),
-        carrier=carrier,
+        mail_transport=mail_transport,
         transport=transport,
         wake=wake,
         origins=AllowedOrigins(database),
-        biller=_build_biller(parts, choose_event_recorder(carrier)),
+        billing=_build_billing(parts, choose_event_recorder(mail_transport)),
         sweeps=(*SWEEPS, *choose_sweeps(parts.limits)),
     )
 
@@ -314,12 +314,12 @@ def _build_parts(
     security_codes: SecurityCodes,
     transport: Transport,
     directory: DirectoryClient,
-    carrier: MailTransport | None,
+    mail_transport: MailTransport | None,
     ipn_secrets: Callable[[int], Awaitable[Sequence[str]]],
     on_finished: Callable[[Payment], None],
 ) -> PaymentParts:
     limits = choose_limits(settings)
-    consequences = choose_consequences(carrier, limits)
+    consequences = choose_consequences(mail_transport, limits)
     begin = partial(begin_payments, clock, (RecordSubscription(), RecordRenewal()), limits=limits)
     finish = partial(finish_payments, clock, consequences)
     acquirer = build_acquirer(settings, transport)
@@ -352,7 +352,7 @@ def _build_parts(
     )
 
 
-def _build_biller(parts: PaymentParts, record_events: RecordEvents) -> BillingDependencies:
+def _build_billing(parts: PaymentParts, record_events: RecordEvents) -> BillingDependencies:
     return BillingDependencies(parts.lookups, parts.charging, parts.card_updates, record_events)
 
 

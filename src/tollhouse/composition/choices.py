@@ -66,7 +66,7 @@ def build_sender(settings: Settings) -> MessageSender:
     return DisabledSender() if settings.is_live else RecordingSender(settings.phone_channels)
 
 
-def build_carrier(settings: Settings) -> MailTransport | None:
+def build_mail_transport(settings: Settings) -> MailTransport | None:
     """Choose the transport of emails: the mail server, or else the inbox page in stage, and none in live."""
     if settings.mail is not None:
         server, sender = settings.mail
@@ -74,18 +74,18 @@ def build_carrier(settings: Settings) -> MailTransport | None:
     return None if settings.is_live else RecordingMailTransport()
 
 
-def choose_consequences(carrier: MailTransport | None, limits: VelocityLimits) -> tuple[FinishHook, ...]:
+def choose_consequences(mail_transport: MailTransport | None, limits: VelocityLimits) -> tuple[FinishHook, ...]:
     """Choose the finish hooks: emails if there is a transport, counts if there are velocity limits."""
-    emails = () if carrier is None else (EmailReceipt(),)
+    emails = () if mail_transport is None else (EmailReceipt(),)
     counting = (RecordDecline(),) if limits.is_set else ()
     billing = (StartSubscriptions(), DeletePendingSubscriptions(), FinishRenewal(), ChangeSubscriptions())
     events = (RecordVoidedEnds(), RecordEvent(), RecordExpiry())
     return (StoreCard(), RecordLastCard(), *billing, PostEntries(), TrackHold(), *events, *emails, *counting)
 
 
-def choose_event_recorder(carrier: MailTransport | None) -> RecordEvents:
+def choose_event_recorder(mail_transport: MailTransport | None) -> RecordEvents:
     """Return the recorder of events of subscriptions, which also inserts emails if a mail transport is configured."""
-    if carrier is None:
+    if mail_transport is None:
         return record_lifecycle_events
 
     async def record(connection: PlainConnection, lifecycle_events: Sequence[LifecycleEvent]) -> None:

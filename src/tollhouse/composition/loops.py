@@ -74,7 +74,7 @@ def build_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
 
 def _build_leased_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Return the loops that lease rows due by their merchant's clock."""
-    parts, biller = gateway.parts, gateway.biller
+    parts, billing = gateway.parts, gateway.billing
 
     def lease(work: Work[Piece]) -> dict[str, Loop]:
         queue = LeasedQueue(work, count=gateway.metrics.count_piece)
@@ -84,8 +84,8 @@ def _build_leased_loops(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop
         **lease(build_resolve_work(parts.attempts)),
         **lease(build_reversal_work(parts.attempts)),
         **lease(build_hold_work(parts.operations)),
-        **lease(Renewals(biller).build_work()),
-        **lease(build_card_work(biller)),
+        **lease(Renewals(billing).build_work()),
+        **lease(build_card_work(billing)),
     }
 
 
@@ -108,12 +108,12 @@ def _build_payment_loops(parts: PaymentParts, stop: asyncio.Event) -> dict[str, 
 
 def _build_email_loop(gateway: Gateway, stop: asyncio.Event) -> dict[str, Loop]:
     """Return the loop that sends emails to consumers, if there is a transport."""
-    carrier = gateway.carrier
-    if carrier is None:
+    mail_transport = gateway.mail_transport
+    if mail_transport is None:
         return {}
     return {
         "send emails": lambda beat: send_emails(
-            gateway.database, carrier, stop=stop, beat=beat, count=gateway.metrics.count_piece
+            gateway.database, mail_transport, stop=stop, beat=beat, count=gateway.metrics.count_piece
         )
     }
 

@@ -79,7 +79,7 @@ def list_stage_pages(
 
 def build_clockwork(
     parts: PaymentParts,
-    biller: BillingDependencies,
+    billing: BillingDependencies,
     secrets: IpnSecrets,
     wake: asyncio.Event,
     *,
@@ -90,14 +90,14 @@ def build_clockwork(
         parts.database,
         parts.clock,
         parts.running,
-        build_clock_tasks(parts, biller, secrets),
+        build_clock_tasks(parts, billing, secrets),
         wake.set,
         others_learn_seconds=others_learn_seconds,
     )
 
 
 def build_clock_tasks(
-    parts: PaymentParts, biller: BillingDependencies, secrets: IpnSecrets
+    parts: PaymentParts, billing: BillingDependencies, secrets: IpnSecrets
 ) -> tuple[ClockDrivenTask, ...]:
     """List the tasks that fall due by a merchant's clock, or must be done before the clock advances.
 
@@ -122,10 +122,10 @@ def build_clock_tasks(
         ),
         ClockDrivenTask("dispute", disputes.next_due, disputes.is_busy, disputes.run),
         ClockDrivenTask(
-            "card", ask(_next(select_next_card)), ask(_due_by(select_cards_busy)), partial(check_due_cards, biller)
+            "card", ask(_next(select_next_card)), ask(_due_by(select_cards_busy)), partial(check_due_cards, billing)
         ),
         ClockDrivenTask(
-            "subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, biller)
+            "subscription", ask(_next(select_next_due)), ask(_due_by(select_is_busy)), partial(renew_due, billing)
         ),
         ClockDrivenTask(
             "outcome", return_no_due_time, ask(_select_attempts_busy), partial(resolve_due, parts.attempts)

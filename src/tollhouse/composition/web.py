@@ -80,7 +80,7 @@ def build_web(
 
 def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Route]:
     """Return the routes of the API."""
-    settings, parts, authenticator, biller = gateway.settings, gateway.parts, gateway.authenticator, gateway.biller
+    settings, parts, authenticator, billing = gateway.settings, gateway.parts, gateway.authenticator, gateway.billing
     readers, digest = gateway.pools.readers, gateway.vault.digest
     context = partial(_validation_context, settings)
     limits = TokenizeLimits(choose_rates(settings))
@@ -88,11 +88,11 @@ def list_calls(gateway: Gateway, others_learn_seconds: float = 0.0) -> list[Rout
         PaymentCalls(parts.lookups, parts.charging, authenticator, context),
         OperationCalls(parts.voiding, digest, authenticator, context),
         PaymentPageCalls(parts.links, authenticator, context),
-        SubscriptionCalls(biller, authenticator),
-        SubscriptionAccountCalls(biller, authenticator, context),
-        ChargeCalls(biller, authenticator),
+        SubscriptionCalls(billing, authenticator),
+        SubscriptionAccountCalls(billing, authenticator, context),
+        ChargeCalls(billing, authenticator),
         ChargebackCalls(parts.links, authenticator),
-        TokenizeCalls(gateway.mint, gateway.database, authenticator, limits, context),
+        TokenizeCalls(gateway.tokens, gateway.database, authenticator, limits, context),
         SiteCalls(parts.catalog, parts.database, digest, authenticator, context),
         SkuCalls(parts.catalog, parts.database, digest, authenticator),
         ConsumerCalls(parts.database, parts.vault, authenticator),
@@ -161,7 +161,7 @@ def _list_stage_calls(gateway: Gateway, others_learn_seconds: float) -> list[Rou
         gateway.authenticator,
         transport=gateway.transport,
         clockwork=build_clockwork(
-            gateway.parts, gateway.biller, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
+            gateway.parts, gateway.billing, gateway.secrets, gateway.wake, others_learn_seconds=others_learn_seconds
         ),
     )
 

@@ -198,7 +198,7 @@ def _tell_outcome(row: Row) -> Iterator[HistoryEntry]:
 
 
 def _tell_attempts(rows: TransactionRows) -> Iterator[HistoryEntry]:
-    is_refused = rows.transaction["code"] in RULES
+    is_blocked = rows.transaction["code"] in RULES
     changed: dict[int, list[Row]] = {}
     for step in rows.steps:
         changed.setdefault(step["number"], []).append(step)
@@ -207,13 +207,13 @@ def _tell_attempts(rows: TransactionRows) -> Iterator[HistoryEntry]:
         facts = _facts(attempt=row["number"], acquirer=row["acquirer"], reference=row["reference"])
         # A finished challenge moves `sent_at`: the first request, if any, was sent when the transaction began.
         begun = rows.transaction["created_at"] if row["number"] == 1 else row["sent_at"]
-        if not is_refused:
+        if not is_blocked:
             yield HistoryEntry(begun, EntryKind.ROUTE, f"Acquirer {row['acquirer']} was chosen", facts)
         for step in steps:
             if (step["left_state"], step["reached_state"]) == ("in_flight", "declined"):
                 yield _tell_question(row, facts)
             yield _describe_step(step, facts, finished_at=rows.transaction["finished_at"])
-        yield from _describe_response(row, rows.transaction, facts, is_plain=not steps and not is_refused)
+        yield from _describe_response(row, rows.transaction, facts, is_plain=not steps and not is_blocked)
 
 
 def _describe_step(step: Row, facts: Mapping[str, str], *, finished_at: datetime | None) -> HistoryEntry:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from tollhouse.http.asgi import STRICT_TRANSPORT, Headers, Receive, Scope, Send
-from tollhouse.http.problems import NO_PATH, MethodNotAllowed, answer_error
+from tollhouse.http.problems import NO_PATH, MethodNotAllowed, build_error_response
 from tollhouse.http.requests import Request
 from tollhouse.http.responses import Response
 from tollhouse.http.router import PathRoutes, Router
-from tollhouse.http.routes import AnswerError, Route
+from tollhouse.http.routes import BuildErrorResponse, Route
 from tollhouse.http.screen import find_query_faults
 from tollhouse.http.serving.metrics import Metrics
 from tollhouse.kernel.errors import Invalid, NotFound, Stopping
@@ -71,13 +71,13 @@ class WebApplication:
         started = time.perf_counter()
         request, status = Request(scope, receive), 500
         try:
-            response, headers = await self._answer(request)
+            response, headers = await self._respond(request)
             status = response.status
             await response.send(request, send, headers)
         finally:
             self._record(request, status, time.perf_counter() - started)
 
-    async def _answer(self, request: Request) -> tuple[Response, Headers]:
+    async def _respond(self, request: Request) -> tuple[Response, Headers]:
         """Return the response with all its headers."""
         found = self._router.find(request.path)
         place = None
@@ -95,19 +95,19 @@ class WebApplication:
     async def _handle(self, request: Request, place: PathRoutes | None) -> Response:
         if place is not None and place.is_for_browsers and request.method == "OPTIONS":
             return Response(b"", 204)
-        answer: AnswerError = answer_error
+        on_error: BuildErrorResponse = build_error_response
         try:
             check_query(request)
             if place is not None and request.method == "OPTIONS":
-                return answer_options(request, place)
+                return build_options_response(request, place)
             route = choose_route(request, place)
-            answer = route.answer_error
+            on_error = route.on_error
             return await route.handler(request)
         except asyncio.CancelledError:
             # The server cancels open requests when it stops. Work on payments continues without its request.
-            return answer_error(request, Stopping())
+            return build_error_response(request, Stopping())
         except Exception as error:  # noqa: BLE001 - no other caller can respond
-            return answer(request, error)
+            return on_error(request, error)
 
     def _record(self, request: Request, status: int, seconds: float) -> None:
         if self.metrics is not None:
@@ -143,7 +143,7 @@ def choose_route(request: Request, place: PathRoutes | None) -> Route:
     return route
 
 
-def answer_options(request: Request, place: PathRoutes) -> Response:
+def build_options_response(request: Request, place: PathRoutes) -> Response:
     """Return the methods of a path."""
     request.route_path = place.path
     return Response(b"", 204, headers={"Allow": place.allowed})

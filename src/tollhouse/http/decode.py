@@ -126,7 +126,7 @@ def _read_int(text: str) -> int:
     return int(text)
 
 
-def _refuse_constant(_: str) -> NoReturn:
+def _reject_constant(_: str) -> NoReturn:
     raise Invalid({}, "The body is not JSON: it contains an invalid number.")
 
 
@@ -143,7 +143,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _build_decoder(build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
     return json.JSONDecoder(
-        parse_float=_read_decimal, parse_int=_read_int, parse_constant=_refuse_constant, object_pairs_hook=build_object
+        parse_float=_read_decimal, parse_int=_read_int, parse_constant=_reject_constant, object_pairs_hook=build_object
     )
 
 

@@ -21,7 +21,7 @@ from tollhouse.http.responses import JSON
 from tollhouse.http.routes import Route
 
 #: The meaning of each status of a rejection.
-REFUSALS = {
+REJECTIONS = {
     400: "Fields are missing or invalid. The response names all of them.",
     401: "The API key is missing or wrong. Send it in the Authorization header.",
     403: "The merchant is disabled, or the key may not be used from this address.",
@@ -209,31 +209,31 @@ def _build_query(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _build_responses(route: Route, api: ApiDescription) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": route.summary, "headers": _refer("X-Request-ID", *route.answer_headers)}
+    answer: dict[str, Any] = {"description": route.summary, "headers": _refer("X-Request-ID", *route.response_headers)}
     if route.takes_request_id and route.needs_key:
         answer["headers"] |= _refer("Idempotent-Replay")
     if route.answer is not None:
         answer["content"] = _content_of(route.answer, api)
     responses: dict[str, Any] = {str(route.status): answer}
-    if "ETag" in route.answer_headers:
-        headers = _refer("X-Request-ID", *route.answer_headers)
+    if "ETag" in route.response_headers:
+        headers = _refer("X-Request-ID", *route.response_headers)
         responses["304"] = {
             "description": "The content has not changed since the version in `If-None-Match`.",
             "headers": headers,
         }
-    for status in route.refusals:
-        responses[str(status)] = _build_refusal(status, route.problem or api.problem, api)
+    for status in route.rejections:
+        responses[str(status)] = _build_rejection(status, route.problem or api.problem, api)
     return responses
 
 
-def _build_refusal(status: int, problem: type[BaseModel], api: ApiDescription) -> dict[str, Any]:
+def _build_rejection(status: int, problem: type[BaseModel], api: ApiDescription) -> dict[str, Any]:
     names = ["X-Request-ID"]
     names += ["WWW-Authenticate"] if status == 401 else []
     names += ["Retry-After"] if status in RETRYING else []
     content: dict[str, Any] = {"schema": {"$ref": REF.format(model=problem.__name__)}}
     if examples := _build_problem_examples(status, problem, api):
         content["examples"] = examples
-    return {"description": REFUSALS[status], "headers": _refer(*names), "content": {JSON: content}}
+    return {"description": REJECTIONS[status], "headers": _refer(*names), "content": {JSON: content}}
 
 
 def _build_problem_examples(status: int, problem: type[BaseModel], api: ApiDescription) -> dict[str, Any]:

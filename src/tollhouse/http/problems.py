@@ -21,7 +21,7 @@ from tollhouse.kernel.card_search import mask_card_numbers
 log = structlog.get_logger()
 
 
-class MethodNotAllowed(errors.Refusal):
+class MethodNotAllowed(errors.Rejection):
     """This path does not have that method. See the Allow header."""
 
     def __init__(self, allowed: str) -> None:
@@ -52,16 +52,16 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollhouse"'}
 MAX_LOGGED_FRAMES = 12
 
 
-def answer_error(request: Request, error: Exception) -> Response:
+def build_error_response(request: Request, error: Exception) -> Response:
     """Return the response to an error of a handler."""
-    if isinstance(error, errors.Refusal):
-        return answer_refusal(error)
+    if isinstance(error, errors.Rejection):
+        return build_rejection_response(error)
     log_defect(request, error)
     text = f"An internal error occurred. Retry with the same X-Request-ID. Reference: {request.request_id}"
-    return answer_problem(500, text)
+    return build_problem_response(500, text)
 
 
-def answer_refusal(error: errors.Refusal) -> Response:
+def build_rejection_response(error: errors.Rejection) -> Response:
     """Return the response to a rejected request: status, message and all faults."""
     status = choose_status(error)
     faults = error.errors if isinstance(error, errors.Invalid) else {}
@@ -70,21 +70,21 @@ def answer_refusal(error: errors.Refusal) -> Response:
         headers |= CHALLENGE
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
-    return answer_problem(status, str(error), faults=faults, headers=headers)
+    return build_problem_response(status, str(error), faults=faults, headers=headers)
 
 
-def choose_status(error: errors.Refusal) -> int:
+def choose_status(error: errors.Rejection) -> int:
     """Return the status of a rejection."""
     return next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
 
 
-def build_retry_after(error: errors.Refusal) -> dict[str, str]:
+def build_retry_after(error: errors.Rejection) -> dict[str, str]:
     """Return the Retry-After header, if a retry helps."""
     seconds = getattr(error, "retry_after_seconds", None)
     return {"Retry-After": str(seconds)} if seconds else {}
 
 
-def answer_problem(
+def build_problem_response(
     status: int,
     message: str,
     *,

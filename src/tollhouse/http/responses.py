@@ -61,12 +61,14 @@ def _encode_type(media_type: str) -> tuple[bytes, bytes]:
     return (b"content-type", f"{media_type}{charset}".encode("latin-1"))
 
 
-def answer_rendered(rendered: RenderedResponse) -> Response:
+def build_http_response(rendered: RenderedResponse) -> Response:
     """Return the response to a merchant's request; a replay has a header."""
     return Response(rendered.body, rendered.status, headers=REPLAYED if rendered.is_replay else {})
 
 
-def answer_html(html: str, *, status: int = 200, headers: Mapping[str, str], cookies: tuple[str, ...] = ()) -> Response:
+def build_html_response(
+    html: str, *, status: int = 200, headers: Mapping[str, str], cookies: tuple[str, ...] = ()
+) -> Response:
     """Return a page."""
     return Response(html.encode(), status, HTML, headers, cookies)
 
@@ -76,7 +78,7 @@ def redirect(url: str, *, headers: Mapping[str, str]) -> Response:
     return Response(b"", 303, HTML, {**headers, "Location": url})
 
 
-def answer_file(request: Request, content: bytes, media_type: str) -> Response:
+def build_file_response(request: Request, content: bytes, media_type: str) -> Response:
     """Return a file that browsers revalidate at each use; 304 if they have this content."""
     tag = build_tag(content)
     headers = {"Cache-Control": "no-cache", "ETag": tag, "X-Content-Type-Options": "nosniff"}

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from tollhouse.http.problems import answer_error
+from tollhouse.http.problems import build_error_response
 from tollhouse.http.requests import Purpose, Request
 from tollhouse.http.responses import Response
 
 Handler = Callable[[Request], Awaitable[Response]]
 #: Returns the response to an error of the handler.
-AnswerError = Callable[[Request, Exception], Response]
+BuildErrorResponse = Callable[[Request, Exception], Response]
 
 Declared = TypeVar("Declared", bound=Callable[..., Awaitable[Response]])
 #: The attribute of a method that holds its route.
@@ -49,12 +49,12 @@ class Route:
     #: Whether scripts of other origins may call.
     is_for_browsers: bool = False
     #: Further statuses of rejections.
-    refuses: tuple[int, ...] = ()
+    rejects: tuple[int, ...] = ()
     #: Further headers of the successful response.
-    answer_headers: tuple[str, ...] = ()
+    response_headers: tuple[str, ...] = ()
     #: The model of a rejection; None is the common one.
     problem: type[BaseModel] | None = None
-    answer_error: AnswerError = answer_error
+    on_error: BuildErrorResponse = build_error_response
 
     @property
     def is_documented(self) -> bool:
@@ -77,10 +77,10 @@ class Route:
         return self.purpose or (Purpose.READS if self.method == "GET" else Purpose.SELLS)
 
     @property
-    def refusals(self) -> list[int]:
+    def rejections(self) -> list[int]:
         """The statuses of all rejections."""
         # Callers without a key are limited by address, and so are those with a wrong one.
-        statuses = {429, 500, 503, *self.refuses}
+        statuses = {429, 500, 503, *self.rejects}
         if self.needs_key:
             statuses |= {401, 403}
         if self.request:

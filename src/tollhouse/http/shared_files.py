@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import CSS, Response, answer_file
+from tollhouse.http.responses import CSS, Response, build_file_response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.errors import NotFound
 
@@ -23,7 +23,7 @@ async def get_shared(request: Request) -> Response:
     name = request.path_parameters["name"]
     if name not in TYPES:
         raise NotFound
-    return answer_file(request, _read(name), TYPES[name])
+    return build_file_response(request, _read(name), TYPES[name])
 
 
 @cache

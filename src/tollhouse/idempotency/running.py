@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 
 from tollhouse.idempotency.model import Claim
-from tollhouse.kernel.errors import Refusal, Unavailable
+from tollhouse.kernel.errors import Rejection, Unavailable
 from tollhouse.kernel.rendered_response import RenderedResponse
 
 Parameters = ParamSpec("Parameters")
@@ -127,8 +127,8 @@ class Running:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Unavailable):  # the resolver continues
             log.warning("work.interrupted", work=task.get_name(), error=type(error).__name__)
-        elif isinstance(error, Refusal):  # the caller handles it
-            log.debug("work.refused", work=task.get_name(), error=type(error).__name__)
+        elif isinstance(error, Rejection):  # the caller handles it
+            log.debug("work.rejected", work=task.get_name(), error=type(error).__name__)
         elif error is not None:
             log.error("work.failed", work=task.get_name(), exc_info=error)
 

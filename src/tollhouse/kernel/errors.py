@@ -1,7 +1,7 @@
 """Exceptions of Tollhouse, as one tree.
 
     TollhouseError
-    ├── Refusal                     the caller can correct it; the API returns 4xx or 503
+    ├── Rejection                   the caller can correct it; the API returns 4xx or 503
     │   ├── Invalid                 400, with every faulty field
     │   ├── NotAuthenticated        401
     │   ├── Forbidden               403
@@ -42,11 +42,11 @@ class TollhouseError(Exception):
         super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
 
 
-class Refusal(TollhouseError):
+class Rejection(TollhouseError):
     """The request was rejected."""
 
 
-class Invalid(Refusal):
+class Invalid(Rejection):
     """The request is invalid. Correct the fields in errors."""
 
     def __init__(self, errors: Mapping[str, Sequence[str]], message: str | None = None) -> None:
@@ -54,37 +54,37 @@ class Invalid(Refusal):
         self.errors = {path: list(texts) for path, texts in errors.items()}
 
 
-class NotAuthenticated(Refusal):
+class NotAuthenticated(Rejection):
     """The API key is missing or wrong. Send it in the Authorization header."""
 
 
-class Forbidden(Refusal):
+class Forbidden(Rejection):
     """The API key may not do this."""
 
 
-class NotFound(Refusal):
+class NotFound(Rejection):
     """The resource was not found."""
 
 
-class RequestInProgress(Refusal):
+class RequestInProgress(Rejection):
     """The same request is still in progress. Retry later with the same X-Request-ID."""
 
     retry_after_seconds = 2
 
 
-class TooLarge(Refusal):
+class TooLarge(Rejection):
     """The body is too large. Send a smaller one."""
 
 
-class WrongMediaType(Refusal):
+class WrongMediaType(Rejection):
     """The body is not JSON. Send it with Content-Type application/json."""
 
 
-class RequestIdReused(Refusal):
+class RequestIdReused(Rejection):
     """This X-Request-ID was used with a different body. Send a new ID."""
 
 
-class RateLimited(Refusal):
+class RateLimited(Rejection):
     """Too many requests. Retry later."""
 
     def __init__(self, retry_after_seconds: int, message: str | None = None) -> None:
@@ -92,7 +92,7 @@ class RateLimited(Refusal):
         self.retry_after_seconds = retry_after_seconds
 
 
-class Unavailable(Refusal):
+class Unavailable(Rejection):
     """The gateway cannot accept this request at the moment. Retry with the same X-Request-ID."""
 
     retry_after_seconds = 2

@@ -2,7 +2,7 @@
 
 The merchant chooses the URL, so the gateway must not be tricked into calling its own network. The same policy is
 applied three times: when the URL is set, before it is called, and to each address that its host resolves to. A URL that
-would be refused at every call is therefore refused when it is set.
+would be rejected at every call is therefore rejected when it is set.
 
 A URL is called byte for byte as it was set. Only illegal characters are escaped. The fragment is dropped, because it is
 never sent.
@@ -54,7 +54,7 @@ _SPECIAL_V6 = tuple(
 #: ISATAP: any prefix, then 5efe and an IPv4 address.
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
-#: Networks that stage refuses although they are private: link-local addresses, and those at which clouds return
+#: Networks that stage rejects although they are private: link-local addresses, and those at which clouds return
 #: credentials.
 _NEVER = tuple(
     ipaddress.ip_network(text)
@@ -111,7 +111,7 @@ class AddressPolicy:
     """The rules for URLs that may be called. Policies compare by identity, so that they are cache keys of checked URLs.
 
     `allowed` lists networks that are permitted although they are not public; `never` lists those that are always
-    refused. `public_only` also refuses ports of other services, and names that resolve to no public address.
+    rejected. `public_only` also rejects ports of other services, and names that resolve to no public address.
     """
 
     https_only: bool
@@ -242,13 +242,13 @@ def escape(text: str) -> str:
 def check_address(text: str, policy: AddressPolicy) -> None:
     """Check a resolved address, or one that is about to be connected to. Raises AddressRefused."""
     address = _parse_address(text)
-    refused = any(address in network for network in policy.never)
-    if refused or not (is_public(address) or any(address in network for network in policy.allowed)):
+    forbidden = any(address in network for network in policy.never)
+    if forbidden or not (is_public(address) or any(address in network for network in policy.allowed)):
         raise AddressRefused("must not be a private, local or reserved address")
 
 
 def check_addresses(texts: Iterable[str], policy: AddressPolicy) -> None:
-    """Check all addresses of a host. One refused address refuses the host. Raises AddressRefused."""
+    """Check all addresses of a host. One rejected address rejects the host. Raises AddressRefused."""
     for text in texts:
         check_address(text, policy)
 

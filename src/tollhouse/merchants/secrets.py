@@ -21,7 +21,7 @@ from tollhouse.storage.database import Database, PlainConnection
 #: A changed secret is used within this time.
 CACHE_TIMEOUT_SECONDS = 5.0
 
-#: Time in which two secrets are valid. Refused deliveries are retried for longer, so a listener that gets its new
+#: Time in which two secrets are valid. Rejected deliveries are retried for longer, so a listener that gets its new
 #: secret by the end of the overlap misses nothing.
 DEFAULT_OVERLAP = timedelta(days=1)
 MAX_OVERLAP = timedelta(days=4)

@@ -43,7 +43,7 @@ BROWSER = re.compile(r"([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")
 log = structlog.get_logger()
 
 
-class SignInRefused(NotAuthenticated):
+class SignInRejected(NotAuthenticated):
     """Email and password do not match, or there were too many attempts."""
 
 
@@ -70,10 +70,10 @@ class NewSession:
     browser: str
 
 
-async def sign_in(database: Database, gate: PasswordVerifier, key: bytes, attempt: SignInAttempt) -> NewSession:
+async def sign_in(database: Database, verifier: PasswordVerifier, key: bytes, attempt: SignInAttempt) -> NewSession:
     """Open a session. `key` signs the cookies of known browsers.
 
-    Raises SignInRefused, RateLimited for a source of too many wrong passwords, and QueueFull. An attempt is counted
+    Raises SignInRejected, RateLimited for a source of too many wrong passwords, and QueueFull. An attempt is counted
     before the password is checked, so of any number of concurrent attempts, ten are checked.
     """
     known = read_browser(key, attempt)
@@ -82,12 +82,12 @@ async def sign_in(database: Database, gate: PasswordVerifier, key: bytes, attemp
     user = await _count_attempt(database, attempt, subject, None if known else _subject("source", source))
     password_hash = user["password_hash"] if user else None
     try:
-        await gate.verify(password_hash, attempt.password, queue=f"known {known}" if known else source)
+        await verifier.verify(password_hash, attempt.password, queue=f"known {known}" if known else source)
     except WrongPassword:
-        await _record_refusal(database, attempt, user)
-        raise SignInRefused from None
+        await _record_failed_sign_in(database, attempt, user)
+        raise SignInRejected from None
     if user is None:
-        raise SignInRefused
+        raise SignInRejected
     return await _open_session(database, key, attempt, user, subject=subject, source=None if known else source)
 
 
@@ -135,12 +135,12 @@ async def _count_attempt(
     return user
 
 
-async def _record_refusal(database: Database, attempt: SignInAttempt, user: Mapping[str, Any] | None) -> None:
+async def _record_failed_sign_in(database: Database, attempt: SignInAttempt, user: Mapping[str, Any] | None) -> None:
     """Record a wrong password. Record nothing for an unknown account, because the typed text may be anything."""
     if user is None:
-        log.info("sign_in.refused", address=attempt.address)
+        log.info("sign_in.rejected", address=attempt.address)
         return
-    log.info("sign_in.refused", address=attempt.address, merchant_id=user["merchant_id"], user_id=user["user_id"])
+    log.info("sign_in.rejected", address=attempt.address, merchant_id=user["merchant_id"], user_id=user["user_id"])
     async with database.acquire() as connection:
         await queries.insert_sign_in(connection, **_note(attempt, user), is_accepted=False)
 

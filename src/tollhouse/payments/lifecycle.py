@@ -61,7 +61,7 @@ def finish_transaction(payment: Payment, state: AttemptState, code: str, now: da
 
 
 def fail(payment: Payment, code: str, now: datetime) -> Payment:
-    """Return the payment as refused by our own rules: the acquirer was not called, or is not called again."""
+    """Return the payment as blocked by our own rules: the acquirer was not called, or is not called again."""
     return finish_transaction(payment, AttemptState.DECLINED, code, now)
 
 

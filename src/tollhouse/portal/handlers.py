@@ -18,11 +18,11 @@ from tollhouse.http.responses import CSS, Response
 from tollhouse.http.routes import Route
 from tollhouse.ipn.resend import MAX_DELIVERIES, resend_delivery
 from tollhouse.kernel.cursors import format_cursor, parse_cursor
-from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Refusal, TooLarge, Unavailable
+from tollhouse.kernel.errors import NotAuthenticated, NotFound, QueueFull, RateLimited, Rejection, TooLarge, Unavailable
 from tollhouse.kernel.ids import parse_id
 from tollhouse.merchants.passwords import PasswordVerifier
 from tollhouse.merchants.people import PortalUser, authenticate_user, sign_out
-from tollhouse.merchants.sign_in import SignInAttempt, SignInRefused, sign_in
+from tollhouse.merchants.sign_in import SignInAttempt, SignInRejected, sign_in
 from tollhouse.portal.forms import (
     KNOWN,
     KNOWN_TIMEOUT_SECONDS,
@@ -104,7 +104,7 @@ class Portal:
             ("GET", "/portal.css", get_style),
             ("GET", "/{rest:path}", show_not_found),
         )
-        return [Route(method, f"{PATH}{path}", handler, answer_error=show_error) for method, path, handler in routes]
+        return [Route(method, f"{PATH}{path}", handler, on_error=show_error) for method, path, handler in routes]
 
     async def show_start(self, request: Request) -> Response:
         """Redirect to the list of payments."""
@@ -124,7 +124,7 @@ class Portal:
             signed_in = await sign_in(self.database, self.passwords, self.browser_key, wanted)
         except StaleForm:
             return _show_sign_in_error(self, request, form, STALE_FORM, status=403)
-        except SignInRefused:
+        except SignInRejected:
             return _show_sign_in_error(self, request, form, SIGN_IN_REJECTED, status=401)
         except (RateLimited, QueueFull) as error:
             status, text = (429, TOO_MANY_ATTEMPTS) if isinstance(error, RateLimited) else (503, SERVER_BUSY)
@@ -293,15 +293,15 @@ def show_error(request: Request, error: Exception) -> Response:
         wanted = f"{request.path}?{request.query_string}" if request.query_string else request.path
         back = choose_next_page(wanted) if request.method in {"GET", "HEAD"} else choose_next_page("")
         return redirect_to(f"{PATH}/sign-in?{urlencode({'next_page': back})}")
-    if isinstance(error, Refusal):
-        return _show_refusal(error)
+    if isinstance(error, Rejection):
+        return _show_rejection(error)
     log_defect(request, error)
     return _show_problem(
         "Something went wrong", "The fault is on our side. Try again; the gateway's log has the details.", 500
     )
 
 
-def _show_refusal(error: Refusal) -> Response:
+def _show_rejection(error: Rejection) -> Response:
     match error:
         case Unavailable():
             text = "The database is unavailable, or the search took too long. Try again in a few seconds."

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tollhouse.catalog.model import Offset, Price
-from tollhouse.http.responses import Response, answer_html
+from tollhouse.http.responses import Response, build_html_response
 from tollhouse.ipn.log import describe_attempt
 from tollhouse.ipn.model import DeliveryEntry
 from tollhouse.wire.render import html_of_json, set_out
@@ -53,7 +53,7 @@ def show(
 ) -> Response:
     """Render a page into a response."""
     html = _environment.get_template(template).render(**values)
-    return answer_html(html, status=status, headers={**PAGE_HEADERS, **(headers or {})}, cookies=cookies)
+    return build_html_response(html, status=status, headers={**PAGE_HEADERS, **(headers or {})}, cookies=cookies)
 
 
 def redirect_to(path: str, *, cookies: tuple[str, ...] = ()) -> Response:

@@ -15,9 +15,9 @@ import structlog
 
 from tollhouse.http.application import WebApplication
 from tollhouse.http.asgi import Headers, Send
-from tollhouse.http.problems import answer_problem
+from tollhouse.http.problems import build_problem_response
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import Response, answer_html
+from tollhouse.http.responses import Response, build_html_response
 from tollhouse.http.routes import Handler, Route
 from tollhouse.http.screen import read_page_form
 from tollhouse.kernel.errors import Invalid, NotAuthenticated, NotFound, TooLarge, Unavailable
@@ -56,8 +56,8 @@ class HealthCalls:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            Route("GET", "/healthz", self.get_health, answer_error=answer_error),
-            Route("GET", "/readyz", self.get_readiness, answer_error=answer_error),
+            Route("GET", "/healthz", self.get_health, on_error=build_error_response),
+            Route("GET", "/readyz", self.get_readiness, on_error=build_error_response),
         ]
 
     async def get_health(self, _: Request) -> Response:
@@ -81,23 +81,23 @@ class MachineCalls:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            *(self._route("POST", path, self.answer_machine) for path in self._simulator.paths),
+            *(self._route("POST", path, self.handle_message) for path in self._simulator.paths),
             self._route("POST", f"{CHALLENGES}{{acsTransId}}", self.end_challenge),
             self._route("GET", "/control/journal", self.show_journal),
         ]
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
-        return Route(method, f"{self._path}{path}", handler, answer_error=answer_error)
+        return Route(method, f"{self._path}{path}", handler, on_error=build_error_response)
 
-    async def answer_machine(self, request: Request) -> Response:
+    async def handle_message(self, request: Request) -> Response:
         """Answer a message whose path says what it is."""
         self._check(request)
-        return await self._answer(request, request.path.removeprefix(self._path))
+        return await self._respond(request, request.path.removeprefix(self._path))
 
     async def end_challenge(self, request: Request) -> Response:
         """End a challenge as the control message says."""
         self._check(request)
-        return await self._answer(request, CHALLENGES + request.path_parameters["acsTransId"])
+        return await self._respond(request, CHALLENGES + request.path_parameters["acsTransId"])
 
     async def show_journal(self, request: Request) -> Response:
         """Show the journal; without a limit its last hundred entries."""
@@ -107,7 +107,7 @@ class MachineCalls:
             raise Invalid({"limit": ["must be a whole number"]})
         return build_response(await self._simulator.handle("/control/journal", encode({"limit": int(limit)})))
 
-    async def _answer(self, request: Request, path: str) -> Response:
+    async def _respond(self, request: Request, path: str) -> Response:
         body = await request.read_body(limit_bytes=MAX_BODY_BYTES)
         return build_response(await self._simulator.handle(path, body))
 
@@ -138,7 +138,7 @@ class BankPages:
         ]
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
-        return Route(method, f"{self._path}{path}", handler, answer_error=answer_error)
+        return Route(method, f"{self._path}{path}", handler, on_error=build_error_response)
 
     async def open_challenge(self, request: Request) -> Response:
         """Show the question that a challenge asks."""
@@ -232,7 +232,7 @@ def _send(page: pages.BankPage, *, status: int = 200) -> Response:
         "Referrer-Policy": "strict-origin",
         "X-Content-Type-Options": "nosniff",
     }
-    return answer_html(page.html, status=status, headers=headers)
+    return build_html_response(page.html, status=status, headers=headers)
 
 
 def build_response(answer: bytes | Silence) -> Response:
@@ -254,19 +254,19 @@ class BrokenOff(Response, frozen=True):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
 
 
-def answer_error(_: Request, error: Exception) -> Response:
+def build_error_response(_: Request, error: Exception) -> Response:
     """Return the response to a message that was rejected or met a defect: the only statuses of these routes."""
     match error:
         case NotAuthenticated():
-            return answer_problem(401, str(error))
+            return build_problem_response(401, str(error))
         case NotFound():
-            return answer_problem(404, str(error))
+            return build_problem_response(404, str(error))
         case TooLarge():
-            return answer_problem(413, str(error))
+            return build_problem_response(413, str(error))
         case Unavailable():
-            return answer_problem(503, str(error))
+            return build_problem_response(503, str(error))
         case Invalid():
-            return answer_problem(400, str(error), faults=error.errors)
+            return build_problem_response(400, str(error), faults=error.errors)
         case _:
             log.error("simulator.request_failed", error=type(error).__name__, exc_info=error)
-            return answer_problem(500, "An internal error occurred. See the log.")
+            return build_problem_response(500, "An internal error occurred. See the log.")

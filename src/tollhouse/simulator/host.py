@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from tollhouse.kernel.clock import boot_seconds
-from tollhouse.kernel.errors import NotFound, Refusal
+from tollhouse.kernel.errors import NotFound, Rejection
 from tollhouse.simulator import messages
 from tollhouse.simulator.faults import Faults
 from tollhouse.simulator.issuing.disputes import DisputeService
@@ -162,7 +162,7 @@ class InProcessTransport:
                     await asyncio.sleep(answer.seconds)
         except TimeoutError as error:
             raise NoResponse from error
-        except Refusal as error:
+        except Rejection as error:
             log.info("simulator.request_rejected", path=path, cause=type(error).__name__)
             raise NoResponse from error
         except Exception as error:

@@ -64,7 +64,7 @@ async def insert_entries(connection: PlainConnection, entries: Sequence[JournalR
     results = {reference: by_reference[reference].result for reference in fresh}
     if len(fresh) < len(by_reference):
         known = [entry for entry in first if entry.order.reference not in fresh]
-        results |= await _answer_known(connection, known, deliveries)
+        results |= await _respond_to_known(connection, known, deliveries)
     hanging = [entry for entry in first if entry.conditions and entry.order.reference in fresh]
     if hanging:
         results |= await _check_conditions(connection, hanging)
@@ -102,20 +102,20 @@ async def book_disputes(connection: PlainConnection, bookings: Sequence[Booking]
         )
 
 
-async def _answer_known(
+async def _respond_to_known(
     connection: PlainConnection, entries: Sequence[JournalRow], deliveries: Mapping[str, int]
 ) -> dict[str, IssuerResponse]:
     """Respond to authorizations that arrived before, or whose reversal did."""
-    late = {entry.order.reference: _outrun_or_refuse(entry) for entry in entries}
+    late = {entry.order.reference: _choose_late_result(entry) for entry in entries}
     columns = _columns(entries, deliveries, results=late)
     reversed_before = {row["reference"] async for row in queries.update_reversed_entries(connection, **columns)}
     again = [entry for entry in entries if entry.order.reference not in reversed_before]
-    refused = {entry.order.reference: REFUSED for entry in again}
+    declined = {entry.order.reference: REFUSED for entry in again}
     columns = {name: column for name, column in _columns(again, deliveries).items() if name in REPEATED}
     rows = queries.update_deliveries(connection, **columns)
     return (
         {reference: late[reference] for reference in reversed_before}
-        | refused
+        | declined
         | {row["reference"]: read_result(row) async for row in rows}
     )
 
@@ -257,7 +257,7 @@ def _kind(order: AuthorizationRequest) -> str:
     return "sale" if order.capture else "authorization"
 
 
-def _outrun_or_refuse(entry: JournalRow) -> IssuerResponse:
+def _choose_late_result(entry: JournalRow) -> IssuerResponse:
     return entry.result if entry.outruns_reversal else IssuerResponse(rules.REVERSED_BEFORE, None, None, None)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from tollhouse.catalog.access import Catalog
 from tollhouse.http.problems import NO_PATH
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import HTML, Response, answer_html, build_tag
+from tollhouse.http.responses import HTML, Response, build_html_response, build_tag
 from tollhouse.http.routes import Route
 from tollhouse.ipn.log import select_recent_deliveries
 from tollhouse.kernel.errors import Invalid, NotFound
@@ -89,7 +89,7 @@ class Inbox:
             notice = await select_notice(connection, merchant_id=MERCHANT_ID, notice_id=notice_id)
         if notice is None or not await self.is_for_demo():
             raise NotFound(NO_PATH)
-        return answer_html(render_email(notice).html, headers=EMAIL_HEADERS)
+        return build_html_response(render_email(notice).html, headers=EMAIL_HEADERS)
 
     async def receive(self, request: Request) -> Response:
         """Receive a callback as a merchant's server does: verify, keep, acknowledge."""
@@ -98,11 +98,11 @@ class Inbox:
         arrival = verify_arrival(request.headers, body, secrets)
         self.mailbox.put(arrival)
         if not arrival.is_genuine:
-            return _answer(f"{arrival.problem}.", 400)
-        return _answer("Thank you.", 200)
+            return _respond(f"{arrival.problem}.", 400)
+        return _respond("Thank you.", 200)
 
 
-def _answer(message: str, status: int) -> Response:
+def _respond(message: str, status: int) -> Response:
     return Response(msgspec.json.encode({"message": message}), status)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tollhouse.http.responses import Response, answer_html
+from tollhouse.http.responses import Response, build_html_response
 from tollhouse.ipn.log import describe_attempt
 from tollhouse.wire.render import html_of_json, set_out
 
@@ -37,7 +37,7 @@ _environment = Environment(
 
 def show(template: str, **values: Any) -> Response:
     """Render a page into a response."""
-    return answer_html(render(template, **values), headers=PAGE_HEADERS)
+    return build_html_response(render(template, **values), headers=PAGE_HEADERS)
 
 
 def render(template: str, **values: Any) -> str:

@@ -115,14 +115,14 @@ class Coalescer(Generic[Item, Result]):
         """Reject the items whose deadline has passed. They are at the front, because they came first."""
         loop = asyncio.get_running_loop()
         self._expiry = None
-        refused = []
+        rejected = []
         while self._waiting and self._waiting[0].deadline <= loop.time():
-            refused.append(self._waiting.popleft())
-        if refused:
+            rejected.append(self._waiting.popleft())
+        if rejected:
             log.warning(
-                "write_queue.items_rejected", queue=self.name, size=len(refused), waited_seconds=self._wait_seconds
+                "write_queue.items_rejected", queue=self.name, size=len(rejected), waited_seconds=self._wait_seconds
             )
-            _fail([(item, future) for item, future, _ in refused], QueueFull())
+            _fail([(item, future) for item, future, _ in rejected], QueueFull())
         if self._waiting:
             self._expiry = loop.call_at(self._waiting[0].deadline, self._expire)
 

@@ -246,7 +246,7 @@ def build_rres(result: ChallengeResult) -> bytes:
     return write_message({"messageType": "RRes", **_describe_ids(result), "resultsStatus": "01"})
 
 
-def refuse_result(result: ChallengeResult, code: str, detail: str) -> ProtocolError:
+def reject_result(result: ChallengeResult, code: str, detail: str) -> ProtocolError:
     """Build the error response to an RReq that is well formed but not acceptable."""
     return ProtocolError(code, detail, _describe_ids(result))
 

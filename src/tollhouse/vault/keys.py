@@ -1,7 +1,7 @@
 """Key providers.
 
 A `KeyProvider` wraps and unwraps the per-card keys, and derives the keys of keyed hashes. The provider here reads a
-file. It creates the file on the first run in stage and is refused in live, where keys belong in a key management
+file. It creates the file on the first run in stage and is rejected in live, where keys belong in a key management
 service or with custodians.
 
 The file is JSON, mode 0600. It has versions of the key-encryption key, of which the newest wraps and all unwrap, and

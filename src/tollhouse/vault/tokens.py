@@ -70,25 +70,25 @@ class TokenDependencies:
     clock: DatabaseClock
 
 
-async def tokenize(mint: TokenDependencies, card: Card, code: Cvv | None, *, merchant_id: int | None) -> NewToken:
+async def tokenize(deps: TokenDependencies, card: Card, code: Cvv | None, *, merchant_id: int | None) -> NewToken:
     """Seal a card and its security code, store them as a token and return the token after the commit.
 
     Raises Unavailable if the token could not be stored; it then does not exist.
     """
     token = uuid4()
-    return await _store(mint, token, code, merchant_id=merchant_id, card=mint.vault.seal_token_card(card, token=token))
+    return await _store(deps, token, code, merchant_id=merchant_id, card=deps.vault.seal_token_card(card, token=token))
 
 
-async def tokenize_account(mint: TokenDependencies, code: Cvv, *, merchant_id: int, account_id: UUID) -> NewToken:
+async def tokenize_account(deps: TokenDependencies, code: Cvv, *, merchant_id: int, account_id: UUID) -> NewToken:
     """Create a token for a stored card with a new security code, for the card's merchant only.
 
     The card stays in the vault. Raises Unavailable if the token could not be stored; it then does not exist.
     """
-    return await _store(mint, uuid4(), code, merchant_id=merchant_id, account_id=account_id)
+    return await _store(deps, uuid4(), code, merchant_id=merchant_id, account_id=account_id)
 
 
 async def _store(
-    mint: TokenDependencies,
+    deps: TokenDependencies,
     token: UUID,
     code: Cvv | None,
     *,
@@ -96,11 +96,11 @@ async def _store(
     card: bytes | None = None,
     account_id: UUID | None = None,
 ) -> NewToken:
-    token_id, expires_at = derive_token_id(token), mint.clock.now() + TOKEN_LIFE
+    token_id, expires_at = derive_token_id(token), deps.clock.now() + TOKEN_LIFE
     sealed_code = None
     if code is not None:
-        sealed_code = SealedCode(token_id, mint.vault.seal_token_code(code, token=token), expires_at)
-    await mint.queue.submit(TokenRow(token_id, merchant_id, card, sealed_code, expires_at, account_id))
+        sealed_code = SealedCode(token_id, deps.vault.seal_token_code(code, token=token), expires_at)
+    await deps.queue.submit(TokenRow(token_id, merchant_id, card, sealed_code, expires_at, account_id))
     return NewToken(token, floor_second(expires_at))
 
 

@@ -21,7 +21,7 @@ DRAIN_TIMEOUT_SECONDS = 2.0
 
 async def send_emails(
     database: Database,
-    carrier: MailTransport,
+    mail_transport: MailTransport,
     *,
     stop: asyncio.Event,
     beat: Beat = ignore_beat,
@@ -35,7 +35,7 @@ async def send_emails(
         return (batch,) if batch else ()
 
     async def handle(batch: Batch) -> None:
-        await send_batch(batch, carrier, recorder, is_stopping=stop.is_set)
+        await send_batch(batch, mail_transport, recorder, is_stopping=stop.is_set)
         if stop.is_set():
             await release_batches(database, [batch])
 

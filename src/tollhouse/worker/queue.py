@@ -19,7 +19,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 
-from tollhouse.kernel.errors import DatabaseUnavailable, Refusal
+from tollhouse.kernel.errors import DatabaseUnavailable, Rejection
 from tollhouse.worker.run import Beat, ignore_beat
 
 #: After each poll a loop rests for a multiple of the duration of the poll, within these limits. Work that arrives
@@ -163,10 +163,10 @@ class LeasedQueue(Generic[Piece]):
         return found
 
     async def _handle(self, piece: Piece) -> None:
-        """Handle a piece. A refusal means that it cannot be done now; any other error is a defect."""
+        """Handle a piece. A rejection means that it cannot be done now; any other error is a defect."""
         try:
             await self._work.handle(piece)
-        except Refusal as error:
+        except Rejection as error:
             facts = {**self._work.describe(piece), "error": type(error).__name__}
             log.warning("queue.piece_postponed", queue=self._work.name, **facts)
             self._count(self._work.name, "failed")

@@ -21,27 +21,27 @@ MAX_BATCH_SUBSCRIPTIONS = 64
 MAX_RENEWAL_INTERVAL_SECONDS = 1.0
 
 
-def build_card_work(biller: BillingDependencies) -> Work[SubscriptionContext]:
+def build_card_work(billing: BillingDependencies) -> Work[SubscriptionContext]:
     """Build the queue of subscriptions whose cards are due for a check before they are charged."""
     return Work(
         "check cards",
-        lease=lease_up_to(MAX_RUNNING_CHECKS, partial(lease_due_cards, biller)),
-        handle=partial(check_card, biller),
+        lease=lease_up_to(MAX_RUNNING_CHECKS, partial(lease_due_cards, billing)),
+        handle=partial(check_card, billing),
         describe=lambda case: {"subscription_id": case.subscription.subscription_id},
         idle_seconds=MAX_CHECK_INTERVAL_SECONDS,
     )
 
 
-async def check_due_cards(biller: BillingDependencies) -> int:
+async def check_due_cards(billing: BillingDependencies) -> int:
     """Check the cards that are due, and return the number of subscriptions."""
-    return await LeasedQueue(build_card_work(biller)).empty()
+    return await LeasedQueue(build_card_work(billing)).empty()
 
 
 @dataclass(slots=True)
 class Renewals:
     """The renewals of one worker, with the number of subscriptions that it has leased."""
 
-    biller: BillingDependencies
+    billing: BillingDependencies
     leased: int = 0
 
     def build_work(self) -> Work[Due]:
@@ -58,18 +58,18 @@ class Renewals:
     async def _lease(self, under_way: Sequence[RunningPiece[Due]]) -> Sequence[Due]:
         """Lease subscriptions, process at once those without a charge, and return the charges."""
         limit = min(MAX_BATCH_SUBSCRIPTIONS, MAX_RUNNING_CHARGES - len(under_way))
-        while limit > 0 and (cases := await lease_due(self.biller, limit=limit)):
+        while limit > 0 and (cases := await lease_due(self.billing, limit=limit)):
             self.leased += len(cases)
-            if dues := await load_due(self.biller, cases):
+            if dues := await load_due(self.billing, cases):
                 return dues
         return ()
 
     async def _renew(self, due: Due) -> None:
-        await renew(self.biller, due)
+        await renew(self.billing, due)
 
 
-async def renew_due(biller: BillingDependencies) -> int:
+async def renew_due(billing: BillingDependencies) -> int:
     """Renew due subscriptions, and return the number that was leased."""
-    renewals = Renewals(biller)
+    renewals = Renewals(billing)
     await LeasedQueue(renewals.build_work()).empty()
     return renewals.leased

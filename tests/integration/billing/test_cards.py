@@ -30,10 +30,10 @@ async def test_a_site_is_notified_before_a_card_expires(billing: Billing) -> Non
     """A month before a card expires its site gets one event, and none earlier."""
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=31)
-    assert await check_due_cards(billing.biller) == 0
+    assert await check_due_cards(billing.dependencies) == 0
     await billing.advance(days=1, minutes=1)
     for _ in range(2):
-        await check_due_cards(billing.biller)
+        await check_due_cards(billing.dependencies)
         await billing.advance(hours=2)
     assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
     summarized = json.loads(await billing.shop.value("select body from event where kind = $1", EXPIRING))
@@ -46,7 +46,7 @@ async def test_a_new_date_is_charged_without_an_event(billing: Billing) -> None:
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=29)
     billing.shop.acquirer.updates.append(Updated(card(month=6, year=2033)))
-    await check_due_cards(billing.biller)
+    await check_due_cards(billing.dependencies)
     assert [kind for kind, _ in await billing.events()] == ["sale"]
     after = (await billing.case(subscription_id)).subscription
     assert after.check_card_at == datetime(2033, 6, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ async def test_a_new_number_keeps_the_agreement(billing: Billing) -> None:
     sign_ups = {f"N{each.reference}" for each in billing.shop.acquirer.asked}
     await advance_to_expiry(billing, ids[0], days=29)
     billing.shop.acquirer.updates.append(Updated(card(OTHER_NUMBER, year=2034)))
-    await check_due_cards(billing.biller)
+    await check_due_cards(billing.dependencies)
     accounts = {(await billing.case(each)).subscription.account_id for each in ids}
     assert len(accounts) == 1
     await billing.advance(days=365)
@@ -79,7 +79,7 @@ async def test_without_an_update_the_site_is_notified(
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=29)
     billing.shop.acquirer.updates.append(answer)
-    await check_due_cards(billing.biller)
+    await check_due_cards(billing.dependencies)
     assert (await billing.events())[-1][0] == EXPIRING
 
 
@@ -88,11 +88,11 @@ async def test_an_unavailable_updater_is_queried_again(billing: Billing) -> None
     subscription_id = await billing.subscribe(prices=YEARLY)
     await advance_to_expiry(billing, subscription_id, days=29)
     billing.shop.acquirer.updates.append(NotSent("away"))
-    assert await check_due_cards(billing.biller) == 1
-    assert await check_due_cards(billing.biller) == 0
+    assert await check_due_cards(billing.dependencies) == 1
+    assert await check_due_cards(billing.dependencies) == 0
     assert len(await billing.events()) == 1
     await billing.advance(hours=1, minutes=1)
-    assert await check_due_cards(billing.biller) == 1
+    assert await check_due_cards(billing.dependencies) == 1
     assert (await billing.events())[-1][0] == EXPIRING
 
 
@@ -103,7 +103,7 @@ async def test_a_declined_card_is_checked(billing: Billing) -> None:
     billing.shop.acquirer.plan(Plan(Declined("54")))
     await billing.renew()
     billing.shop.acquirer.updates.append(Updated(card(year=2035)))
-    assert await check_due_cards(billing.biller) == 1
+    assert await check_due_cards(billing.dependencies) == 1
     assert await billing.renew() == [(1, 1, "failed"), (1, 2, "paid")]
     assert await billing.summary(subscription_id) == ("active", 1)
     assert EXPIRING not in [kind for kind, _ in await billing.events()]
@@ -114,13 +114,13 @@ async def test_a_second_check_causes_no_second_event(billing: Billing) -> None:
     subscription_id = await billing.subscribe(prices=(price(999), price(1999, "10d", repeat=True)))
     await billing.shop.value("update subscription set charge_at = '2029-12-20Z', due_at = '2029-12-20Z'")
     await advance_to_expiry(billing, subscription_id, days=29)
-    await check_due_cards(billing.biller)
+    await check_due_cards(billing.dependencies)
     await billing.advance(days=20)
     billing.shop.acquirer.plan(Plan(Declined("54")))
     await billing.shop.value("update subscription set anchor_at = '2029-12-10Z'")
     await billing.renew()
     assert await billing.summary(subscription_id) == ("past_due", 0)
-    assert await check_due_cards(billing.biller) == 1
+    assert await check_due_cards(billing.dependencies) == 1
     assert [kind for kind, _ in await billing.events()].count(EXPIRING) == 1
 
 
@@ -129,7 +129,7 @@ async def test_an_ended_subscription_has_no_card_event(billing: Billing) -> None
     subscription_id = await billing.subscribe(prices=YEARLY)
     await billing.shop.value("update subscription set status = 'canceled', due_at = null")
     await advance_to_expiry(billing, subscription_id, days=29)
-    await check_due_cards(billing.biller)
+    await check_due_cards(billing.dependencies)
     assert len(await billing.events()) == 1
 
 

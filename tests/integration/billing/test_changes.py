@@ -24,19 +24,19 @@ from tollhouse.kernel.errors import Invalid, NotFound
 DEARER = (price(2999, "30d", repeat=True),)
 
 
-async def end(billing: Billing, subscription_id: int, **wish: Any) -> Subscription:
+async def end(billing: Billing, subscription_id: int, **changes: Any) -> Subscription:
     """Cancel."""
-    return await cancel(billing.biller, (MERCHANT, subscription_id), Cancellation(**wish), request_id="r")
+    return await cancel(billing.dependencies, (MERCHANT, subscription_id), Cancellation(**changes), request_id="r")
 
 
 async def take_back(billing: Billing, subscription_id: int) -> Subscription:
     """Recover."""
-    return await recover(billing.biller, (MERCHANT, subscription_id), request_id="r")
+    return await recover(billing.dependencies, (MERCHANT, subscription_id), request_id="r")
 
 
 async def give_prices(billing: Billing, subscription_id: int, *prices: Any) -> Subscription:
     """Change the prices."""
-    return await reprice(billing.biller, (MERCHANT, subscription_id), prices or DEARER, request_id="r")
+    return await reprice(billing.dependencies, (MERCHANT, subscription_id), prices or DEARER, request_id="r")
 
 
 async def charged(shop: Shop) -> list[int]:
@@ -416,11 +416,11 @@ async def test_another_merchants_subscription_is_unknown(billing: Billing) -> No
     """Another merchant's subscription is unknown, and so is one whose first payment is open."""
     subscription_id = await billing.subscribe()
     with pytest.raises(NotFound):
-        await access_subscription(billing.biller, (2, subscription_id))
+        await access_subscription(billing.dependencies, (2, subscription_id))
     await billing.shop.begin(prices=(price(999), price(1999, "30d")))
     [pending] = await billing.shop.fetch("select subscription_id from subscription where status = 'pending'")
     with pytest.raises(NotFound):
-        await access_subscription(billing.biller, (MERCHANT, pending["subscription_id"]))
+        await access_subscription(billing.dependencies, (MERCHANT, pending["subscription_id"]))
 
 
 async def test_upcoming_charges_are_made(billing: Billing) -> None:
@@ -447,9 +447,9 @@ async def test_a_renewal_of_a_changed_subscription_is_no_error(billing: Billing)
     """A renewal whose subscription changed since its lease does not begin, and no error is logged."""
     subscription_id = await billing.subscribe()
     await billing.advance(days=30, minutes=1)
-    [due] = await load_due(billing.biller, await lease_due(billing.biller, limit=10))
+    [due] = await load_due(billing.dependencies, await lease_due(billing.dependencies, limit=10))
     await give_prices(billing, subscription_id, price(2999, "30d", repeat=True))
     with capture_logs() as logs:
-        assert await renew(billing.biller, due) is None
+        assert await renew(billing.dependencies, due) is None
         await billing.shop.quiet()
     assert [entry for entry in logs if entry["log_level"] == "error"] == []

@@ -216,11 +216,11 @@ async def test_a_lease_that_was_lost_charges_nothing(billing: Billing) -> None:
     """A renewal whose subscription another worker has leased since does not begin."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
-    [due] = await load_due(billing.biller, await lease_due(billing.biller, limit=10))
+    [due] = await load_due(billing.dependencies, await lease_due(billing.dependencies, limit=10))
     await billing.shop.value("update subscription set lease_until = now() - interval '1 s'")
-    await lease_due(billing.biller, limit=10)
+    await lease_due(billing.dependencies, limit=10)
     before = await billing.shop.value("select count(*) from payment")
-    assert await renew(billing.biller, due) is None
+    assert await renew(billing.dependencies, due) is None
     assert await billing.shop.value("select count(*) from payment") == before
     assert await billing.tries() == []
 
@@ -348,7 +348,7 @@ async def test_leases_expire(billing: Billing) -> None:
     """A leased renewal that did not begin is due again when its lease expires."""
     await billing.subscribe()
     await billing.advance(days=30, minutes=1)
-    assert len(await lease_due(billing.biller, limit=10)) == 1
+    assert len(await lease_due(billing.dependencies, limit=10)) == 1
     assert await billing.renew() == []
     await billing.shop.value("update subscription set lease_until = now()")
     assert await billing.renew() == [(1, 1, "paid")]

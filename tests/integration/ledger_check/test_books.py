@@ -105,13 +105,13 @@ OPERATIONS = st.lists(
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(wishes=OPERATIONS)
-@example(wishes=[("auth", 1, True), ("capture", 500, True), ("credit", 200, True), ("credit", 1999, True)])
-@example(wishes=[("auth", 1, True), ("void", 1, True), ("sale", 1, True), ("void", 1, True)])
-async def test_ledger_matches_any_operations(shop: Shop, wishes: list[tuple[str, int, bool]]) -> None:
+@given(operations=OPERATIONS)
+@example(operations=[("auth", 1, True), ("capture", 500, True), ("credit", 200, True), ("credit", 1999, True)])
+@example(operations=[("auth", 1, True), ("void", 1, True), ("sale", 1, True), ("void", 1, True)])
+async def test_ledger_matches_any_operations(shop: Shop, operations: list[tuple[str, int, bool]]) -> None:
     """After any operations the ledger matches the transactions, and verification finds no fault."""
     database, transaction_id = shop.parts.database, 0
-    for mode, amount_minor, is_approved in wishes:
+    for mode, amount_minor, is_approved in operations:
         if not is_approved:
             shop.acquirer.plan(Plan(Declined("05")))
         with suppress(Invalid):

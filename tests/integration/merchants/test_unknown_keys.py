@@ -67,9 +67,9 @@ async def test_one_unknown_key_costs_one_query(counting: CountingDatabase) -> No
 async def test_unknown_keys_from_one_address_are_limited(counting: CountingDatabase) -> None:
     """Past the limit an address is told to wait, and its keys cost a query a second at most, however many they are."""
     merchant_authenticator = open_door(counting)
-    refusals = [await refuse(merchant_authenticator, f"th_stage_{number}") for number in range(MANY)]
-    assert refusals.count(NotAuthenticated) == UNKNOWN_KEYS_BY_ADDRESS
-    assert refusals.count(RateLimited) == MANY - UNKNOWN_KEYS_BY_ADDRESS
+    rejections = [await refuse(merchant_authenticator, f"th_stage_{number}") for number in range(MANY)]
+    assert rejections.count(NotAuthenticated) == UNKNOWN_KEYS_BY_ADDRESS
+    assert rejections.count(RateLimited) == MANY - UNKNOWN_KEYS_BY_ADDRESS
     assert count_look_ups(counting) < UNKNOWN_KEYS_BY_ADDRESS + MANY // 10
     assert await refuse(merchant_authenticator, "th_stage_x", address="203.0.113.8") is NotAuthenticated
 
@@ -84,8 +84,10 @@ async def test_unknown_keys_at_the_same_time_are_looked_up_together(counting: Co
 async def test_a_subscriber_of_ipv6_is_one_address(counting: CountingDatabase) -> None:
     """The addresses of one IPv6 network are limited as one."""
     merchant_authenticator = open_door(counting)
-    refusals = [await refuse(merchant_authenticator, f"th_stage_{n}", address=f"2001:db8::{n:x}") for n in range(MANY)]
-    assert refusals.count(NotAuthenticated) == UNKNOWN_KEYS_BY_ADDRESS
+    rejections = [
+        await refuse(merchant_authenticator, f"th_stage_{n}", address=f"2001:db8::{n:x}") for n in range(MANY)
+    ]
+    assert rejections.count(NotAuthenticated) == UNKNOWN_KEYS_BY_ADDRESS
     assert await refuse(merchant_authenticator, "th_stage_x", address="2001:db8:0:1::1") is NotAuthenticated
 
 

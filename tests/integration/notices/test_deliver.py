@@ -32,7 +32,7 @@ async def mail() -> AsyncIterator[MailServer]:
         yield server
 
 
-def carrier_to(mail: MailServer) -> SmtpTransport:
+def mail_transport_to(mail: MailServer) -> SmtpTransport:
     """Return who carries letters to a server."""
     return SmtpTransport(Server("127.0.0.1", mail.port, Security.NONE, None, None), sender=SENDER)
 
@@ -62,8 +62,8 @@ async def fall_due(database: Database) -> None:
 async def test_letters_are_carried_once(database: Database, mail: MailServer) -> None:
     """Each letter goes to its recipient, from our address, over one connection; and then no more."""
     await write(database, 3)
-    assert await send_due_emails(database, carrier_to(mail)) == 3
-    assert await send_due_emails(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, mail_transport_to(mail)) == 3
+    assert await send_due_emails(database, mail_transport_to(mail)) == 0
     assert sorted(mail.envelopes) == [(SENDER, [f"jane{number}@shop.example"]) for number in range(3)]
     assert {letter["Message-ID"] for letter in mail.letters} == {f"<receipt.1.{n}@pay.example>" for n in range(3)}
     assert mail.connections == 1
@@ -75,15 +75,15 @@ async def test_a_letter_is_written_once(database: Database, mail: MailServer) ->
     """Writing it again changes nothing, also after it was carried."""
     await write(database)
     await write(database)
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     await write(database)
-    assert await send_due_emails(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, mail_transport_to(mail)) == 0
 
 
 async def test_many_letters_go_in_batches(database: Database, mail: MailServer) -> None:
     """More than a batch is carried batch by batch."""
     await write(database, BATCH + 2)
-    assert await send_due_emails(database, carrier_to(mail)) == BATCH + 2
+    assert await send_due_emails(database, mail_transport_to(mail)) == BATCH + 2
     assert mail.connections == 2
 
 
@@ -91,7 +91,7 @@ async def test_a_refused_address_is_given_up(database: Database, mail: MailServe
     """One bad address does not hold up the others, and is not tried again; what the server said of it is not kept."""
     await write(database, 2)
     mail.answers = ["550 no jane0@shop.example here"]
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     refused, sent = sorted(await rows_of(database), key=lambda row: str(row["state"] == "sent"))
     assert (refused["state"], refused["error"]) == ("failed", "550")
     assert sent["state"] == "sent"
@@ -102,16 +102,16 @@ async def test_a_busy_server_is_tried_again(database: Database, mail: MailServer
     """A temporary failure is retried after a pause, under the same name."""
     await write(database)
     mail.answers = ["450 later"]
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     [row] = await rows_of(database)
     assert (row["state"], row["error"], row["attempts"]) == ("waiting", "450", 1)
     assert 50 < row["wait"].total_seconds() <= 60
-    assert await send_due_emails(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, mail_transport_to(mail)) == 0
     await fall_due(database)
     mail.data_answers = ["451 later"]
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     await fall_due(database)
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     assert [letter["Message-ID"] for letter in mail.letters] == ["<receipt.1.0@pay.example>"]
 
 
@@ -119,7 +119,7 @@ async def test_a_refused_letter_is_given_up(database: Database, mail: MailServer
     """A server that refuses the letter itself is not asked again."""
     await write(database)
     mail.data_answers = ["554 looks like spam"]
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("failed", "554")]
 
 
@@ -134,7 +134,7 @@ async def test_email_is_given_up_after_two_days(database: Database) -> None:
     assert {(row["state"], row["attempts"]) for row in await rows_of(database)} == {("failed", len(DELAYS) + 1)}
 
 
-class LosingCarrier:
+class LosingTransport:
     """Takes the first letter, and then the connection is lost."""
 
     async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
@@ -146,25 +146,25 @@ class LosingCarrier:
 async def test_a_lost_connection_loses_nothing(database: Database, mail: MailServer) -> None:
     """Emails sent before are not sent again, and the rest are sent."""
     await write(database, 3)
-    await send_due_emails(database, LosingCarrier())
+    await send_due_emails(database, LosingTransport())
     await fall_due(database)
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     assert len(mail.letters) == 2
 
 
-class WaitingCarrier:
+class WaitingTransport:
     """Holds letters until it is let go."""
 
-    def __init__(self, carrier: MailTransport) -> None:
+    def __init__(self, mail_transport: MailTransport) -> None:
         self.has_some = asyncio.Event()
         self.go = asyncio.Event()
-        self._carrier = carrier
+        self._mail_transport = mail_transport
 
     async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
         """Wait, then carry."""
         self.has_some.set()
         await self.go.wait()
-        async for outcome in self._carrier.send_emails(letters):
+        async for outcome in self._mail_transport.send_emails(letters):
             yield outcome
 
 
@@ -172,22 +172,22 @@ async def test_each_outcome_is_recorded_as_it_comes(database: Database, mail: Ma
     """When a process dies in the middle of a batch, what was carried before is not carried again."""
     await write(database, 3)
 
-    class DyingCarrier:
+    class DyingTransport:
         async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
             """Carry the first two, and never end with the third."""
             number = 0
-            async for outcome in carrier_to(mail).send_emails(letters[:2]):
+            async for outcome in mail_transport_to(mail).send_emails(letters[:2]):
                 number += 1
                 yield outcome
             await asyncio.Event().wait()
 
-    dying = asyncio.create_task(send_due_emails(database, DyingCarrier()))
+    dying = asyncio.create_task(send_due_emails(database, DyingTransport()))
     await wait_until(lambda: states_are(database, ["sent", "sent", "waiting"]))
     while not dying.done():  # the mail library loses a cancellation that comes together with an answer of the server
         dying.cancel()
         await asyncio.sleep(0.01)
     await fall_due(database)
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     assert sorted(envelope[1] for envelope in mail.envelopes) == [[f"jane{number}@shop.example"] for number in range(3)]
 
 
@@ -206,7 +206,7 @@ async def test_a_broken_letter_fails_alone(database: Database, mail: MailServer,
     async with database.acquire() as connection:
         await connection.execute(f"update notice set {change} where transaction_id = 1")  # noqa: S608 - of this test
     for _ in range(len(DELAYS) + 2):
-        await send_due_emails(database, carrier_to(mail))
+        await send_due_emails(database, mail_transport_to(mail))
         await fall_due(database)
     assert await states_are(database, ["failed", "sent", "sent"])
     assert len(mail.letters) == 2
@@ -217,24 +217,24 @@ async def test_a_graceful_stop_repeats_nothing(database: Database, mail: MailSer
     await write(database, BATCH)
     stop = asyncio.Event()
 
-    class StoppingCarrier:
+    class StoppingTransport:
         async def send_emails(self, letters: Sequence[Email]) -> AsyncGenerator[Outcome]:
             """Tell the process to stop after the fifth letter."""
             number = 0
-            async for outcome in carrier_to(mail).send_emails(letters):
+            async for outcome in mail_transport_to(mail).send_emails(letters):
                 number += 1
                 if number == 5:
                     stop.set()
                 yield outcome
 
     async with asyncio.timeout(30):
-        await send_emails(database, StoppingCarrier(), stop=stop)
+        await send_emails(database, StoppingTransport(), stop=stop)
     assert len(mail.letters) == 5
     assert {(row["state"], row["attempts"], row["lease"]) for row in await rows_of(database)} == {
         ("sent", 1, None),
         ("waiting", 0, None),
     }
-    assert await send_due_emails(database, carrier_to(mail)) == BATCH - 5
+    assert await send_due_emails(database, mail_transport_to(mail)) == BATCH - 5
     assert len({letter["Message-ID"] for letter in mail.letters}) == len(mail.letters) == BATCH
 
 
@@ -246,13 +246,13 @@ async def states_are(database: Database, states: list[str]) -> bool:
 async def test_leased_email_is_sent_by_one_worker(database: Database, mail: MailServer) -> None:
     """A leased email is sent by one worker; after a crash another sends it, and the late outcome is ignored."""
     await write(database)
-    waiting = WaitingCarrier(carrier_to(mail))
+    waiting = WaitingTransport(mail_transport_to(mail))
     first = asyncio.create_task(send_due_emails(database, waiting))
     await waiting.has_some.wait()
-    assert await send_due_emails(database, carrier_to(mail)) == 0
+    assert await send_due_emails(database, mail_transport_to(mail)) == 0
     await fall_due(database)
     mail.answers = ["450 later"]
-    assert await send_due_emails(database, carrier_to(mail)) == 1
+    assert await send_due_emails(database, mail_transport_to(mail)) == 1
     waiting.go.set()
     await first
     assert [(row["state"], row["error"]) for row in await rows_of(database)] == [("waiting", "450")]
@@ -296,7 +296,7 @@ async def test_old_letters_are_removed(database: Database, mail: MailServer) -> 
     """A month after it was carried a letter is gone, and its address with it; one that waits stays."""
     await write(database, 2)
     mail.answers = ["450 later"]
-    await send_due_emails(database, carrier_to(mail))
+    await send_due_emails(database, mail_transport_to(mail))
     assert await Sweeper(database, SWEEPS).step() == 0
     async with database.acquire() as connection:
         await connection.execute("update notice set ended_at = ended_at - interval '31 days' where state = 'sent'")

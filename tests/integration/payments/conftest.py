@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.cardholders import World, open_world
+from tests.support.cardholders import ServedGateway, open_served_gateway
 
 from tollhouse.storage.database import Database
 
 
 @pytest.fixture
-async def world(database: Database, simulator_database: Database) -> AsyncIterator[World]:
+async def served(database: Database, simulator_database: Database) -> AsyncIterator[ServedGateway]:
     """A running gateway with its simulator."""
-    async with open_world(database, simulator_database) as world:
-        yield world
+    async with open_served_gateway(database, simulator_database) as served:
+        yield served

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.cardholders import World, open_world, payment_request
+from tests.support.cardholders import ServedGateway, open_served_gateway, payment_request
 
 from tollhouse.storage.database import Database
 from tollhouse.transport.model import NoResponse, Transport
@@ -22,127 +22,129 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("card", "status", "code"), ENDINGS)
-async def test_a_frictionless_payment_ends_in_the_request(world: World, card: str, status: str, code: str) -> None:
+async def test_a_frictionless_payment_ends_in_the_request(
+    served: ServedGateway, card: str, status: str, code: str
+) -> None:
     """With complete browser data a frictionless authentication ends in the same response."""
-    answer = await world.pay(card, browser=True)
+    answer = await served.pay(card, browser=True)
     assert answer.status == 201
     payment = answer.json["payment"]
     assert (payment["status"], payment["code"], payment["action"]) == (status, code, "charge")
 
 
-async def test_the_proof_reaches_the_issuer_and_is_kept(world: World) -> None:
+async def test_the_proof_reaches_the_issuer_and_is_kept(served: ServedGateway) -> None:
     """The proof is sent with the authorization and stored as evidence."""
-    answer = await world.pay("frictionless", browser=True)
-    authentication = await world.authentication(answer)
+    answer = await served.pay("frictionless", browser=True)
+    authentication = await served.authentication(answer)
     assert (authentication.state, authentication.trans_status, authentication.eci) == ("passed", "Y", "05")
-    [row] = await world.fetch("select cavv from simulator.journal")
+    [row] = await served.fetch("select cavv from simulator.journal")
     assert row["cavv"] == authentication.cavv is not None
     assert authentication.due_at is None
 
 
-async def test_status_u_fails_if_the_site_requires_authentication(world: World) -> None:
+async def test_status_u_fails_if_the_site_requires_authentication(served: ServedGateway) -> None:
     """Status U ends as 1010 at a site that requires authentication."""
-    await world.fetch("update site set proceed_without_3ds = false")
-    answer = await world.pay("unavailable", browser=True)
+    await served.fetch("update site set proceed_without_3ds = false")
+    answer = await served.pay("unavailable", browser=True)
     assert (answer.json["payment"]["status"], answer.json["payment"]["code"]) == ("fail", "1010")
-    assert await world.fetch("select from simulator.journal") == []
+    assert await served.fetch("select from simulator.journal") == []
 
 
-async def test_without_browser_data_the_page_comes_before_the_directory(world: World) -> None:
+async def test_without_browser_data_the_page_comes_before_the_directory(served: ServedGateway) -> None:
     """Without browser data the response is a redirect to our page, and no AReq was sent."""
-    answer = await world.pay("challenge")
+    answer = await served.pay("challenge")
     payment = answer.json["payment"]
     assert (payment["status"], payment["action"], payment["code"]) == ("pending", "redirect", "0")
-    assert payment["url"].startswith(f"{world.base_url}/3ds/")
-    assert (await world.authentication(answer)).state == "collecting"
-    assert (await world.payment(answer)).attempt.state == "challenged"
-    assert await world.fetch("select from simulator.authentication") == []
-    assert await world.fetch("select from attempt where resolve_at is not null") == []
+    assert payment["url"].startswith(f"{served.base_url}/3ds/")
+    assert (await served.authentication(answer)).state == "collecting"
+    assert (await served.payment(answer)).attempt.state == "challenged"
+    assert await served.fetch("select from simulator.authentication") == []
+    assert await served.fetch("select from attempt where resolve_at is not null") == []
 
 
-async def test_a_method_of_the_range_comes_before_the_directory(world: World) -> None:
+async def test_a_method_of_the_range_comes_before_the_directory(served: ServedGateway) -> None:
     """A 3DS Method needs a browser, so complete browser data in the request do not replace our page."""
-    answer = await world.pay("frictionless_method", browser=True)
+    answer = await served.pay("frictionless_method", browser=True)
     assert answer.json["payment"]["action"] == "redirect"
-    assert (await world.authentication(answer)).method_url is not None
+    assert (await served.authentication(answer)).method_url is not None
 
 
 @pytest.mark.parametrize("missing", ["userAgent", "browserTimezone", "browserColorDepth", "browserAcceptHeader"])
-async def test_incomplete_browser_data_are_collected_again(world: World, missing: str) -> None:
+async def test_incomplete_browser_data_are_collected_again(served: ServedGateway, missing: str) -> None:
     """If one field is missing, our page collects all of them."""
     body = payment_request("frictionless", browser=True)
     body["consumer"][missing] = ""
-    answer = await world.call("/payment", body)
+    answer = await served.call("/payment", body)
     assert answer.json["payment"]["action"] == "redirect"
 
 
-async def test_a_challenge_is_committed_before_it_is_answered(world: World) -> None:
+async def test_a_challenge_is_committed_before_it_is_answered(served: ServedGateway) -> None:
     """Redirect, waiting attempt, authentication and sealed code are committed together."""
     body = payment_request("challenge", browser=True)
-    first, again = [await world.call("/payment", body, **{"X-Request-ID": "one"}) for _ in range(2)]
+    first, again = [await served.call("/payment", body, **{"X-Request-ID": "one"}) for _ in range(2)]
     assert first.json["payment"]["action"] == "redirect"
     assert first.text == again.text
     assert again.headers["Idempotent-Replay"] == "true"
-    authentication = await world.authentication(first)
+    authentication = await served.authentication(first)
     assert (authentication.state, authentication.trans_status) == ("challenged", "C")
     assert authentication.acs_url is not None
-    [code] = await world.fetch("select holder_id, expires_at from security_code")
+    [code] = await served.fetch("select holder_id, expires_at from security_code")
     assert code["holder_id"] == authentication.series_id
-    assert await world.fetch("select from event") == []
+    assert await served.fetch("select from event") == []
 
 
-async def test_a_soft_decline_redirects_to_the_page(world: World) -> None:
+async def test_a_soft_decline_redirects_to_the_page(served: ServedGateway) -> None:
     """A soft decline is followed by another attempt of the same transaction, with a proof."""
-    answer = await world.pay("challenge", three_ds=False)
+    answer = await served.pay("challenge", three_ds=False)
     assert answer.json["payment"]["action"] == "redirect"
-    assert (await world.authentication(answer)).challenge_indicator == "04"
-    page = await world.challenge(answer)
-    await world.come_back(page)
-    payment = await world.settled(answer)
+    assert (await served.authentication(answer)).challenge_indicator == "04"
+    page = await served.challenge(answer)
+    await served.come_back(page)
+    payment = await served.settled(answer)
     assert (payment.status, payment.attempt.number) == ("success", 2)
-    states = await world.fetch("select number, state, sealed_card is null as opened from attempt order by number")
+    states = await served.fetch("select number, state, sealed_card is null as opened from attempt order by number")
     assert [tuple(row) for row in states] == [(1, "declined", True), (2, "approved", True)]
-    assert await world.fetch("select from security_code") == []
+    assert await served.fetch("select from security_code") == []
 
 
 @pytest.mark.parametrize("card", ["frictionless", "frictionless_mastercard", "unavailable"])
-async def test_a_frictionless_second_attempt_ends_in_the_request(world: World, card: str) -> None:
+async def test_a_frictionless_second_attempt_ends_in_the_request(served: ServedGateway, card: str) -> None:
     """With complete browser data the attempt after a soft decline ends in the same response."""
-    answer = await world.pay(card, three_ds=False, browser=True)
+    answer = await served.pay(card, three_ds=False, browser=True)
     assert answer.json["payment"]["status"] == "success"
-    attempts = await world.fetch("select state from attempt order by number")
+    attempts = await served.fetch("select state from attempt order by number")
     assert [row["state"] for row in attempts] == ["declined", "approved"]
 
 
-async def test_a_soft_decline_before_a_challenge_at_once(world: World) -> None:
+async def test_a_soft_decline_before_a_challenge_at_once(served: ServedGateway) -> None:
     """The declined attempt, the waiting one and the redirect are three writes and one response."""
-    answer = await world.pay("challenge", three_ds=False, browser=True)
-    assert (await world.authentication(answer)).state == "challenged"
-    attempts = await world.fetch("select state from attempt order by number")
+    answer = await served.pay("challenge", three_ds=False, browser=True)
+    assert (await served.authentication(answer)).state == "challenged"
+    attempts = await served.fetch("select state from attempt order by number")
     assert [row["state"] for row in attempts] == ["declined", "challenged"]
-    await world.answer_bank(answer, "pass")
-    assert (await world.settled(answer)).status == "success"
+    await served.answer_bank(answer, "pass")
+    assert (await served.settled(answer)).status == "success"
 
 
-async def test_a_verification_can_be_challenged(world: World) -> None:
+async def test_a_verification_can_be_challenged(served: ServedGateway) -> None:
     """A zero amount is authenticated as a non-payment and approved with its proof."""
     body = payment_request("challenge", browser=True)
     body["sku"]["price"] = [{"offset": "0d", "amount": 0, "currency": "USD", "repeat": False}]
-    answer = await world.call("/payment", body)
-    [row] = await world.fetch("select message_category from simulator.authentication")
+    answer = await served.call("/payment", body)
+    [row] = await served.fetch("select message_category from simulator.authentication")
     assert row["message_category"] == "02"
-    await world.answer_bank(answer, "pass")
-    assert (await world.settled(answer)).status == "success"
+    await served.answer_bank(answer, "pass")
+    assert (await served.settled(answer)).status == "success"
 
 
-async def test_a_decoupled_challenge_waits_for_the_rreq(world: World) -> None:
+async def test_a_decoupled_challenge_waits_for_the_rreq(served: ServedGateway) -> None:
     """Status D shows the cardholder a page that waits; the RReq decides as always."""
-    answer = await world.pay("decoupled", browser=True)
+    answer = await served.pay("decoupled", browser=True)
     assert answer.json["payment"]["action"] == "redirect"
-    page = await world.get(answer.json["payment"]["url"])
-    assert "bank&#39;s app" in page.text or (await world.settled(answer)).status == "success"
-    assert (await world.settled(answer)).status == "success"
-    left = await world.get(answer.json["payment"]["url"])
+    page = await served.get(answer.json["payment"]["url"])
+    assert "bank&#39;s app" in page.text or (await served.settled(answer)).status == "success"
+    assert (await served.settled(answer)).status == "success"
+    left = await served.get(answer.json["payment"]["url"])
     assert "is_approved=1" in left.headers["Location"]
 
 
@@ -165,25 +167,25 @@ class DeadDirectory:
 
 
 @pytest.fixture
-async def world_without_directory(database: Database, simulator_database: Database) -> AsyncIterator[World]:
+async def gateway_without_directory(database: Database, simulator_database: Database) -> AsyncIterator[ServedGateway]:
     """A gateway that reaches the issuer but no Directory Server."""
-    async with open_world(database, simulator_database, wrap=DeadDirectory) as world:
-        yield world
+    async with open_served_gateway(database, simulator_database, wrap=DeadDirectory) as served:
+        yield served
 
 
-async def test_an_unreachable_directory_is_status_u(world_without_directory: World) -> None:
+async def test_an_unreachable_directory_is_status_u(gateway_without_directory: ServedGateway) -> None:
     """If the AReq has no response, the payment continues as the site decides for status U."""
-    world = world_without_directory
-    answer = await world.pay("visa", browser=True)
+    served = gateway_without_directory
+    answer = await served.pay("visa", browser=True)
     assert answer.json["payment"]["status"] == "success"
-    authentication = await world.authentication(answer)
+    authentication = await served.authentication(answer)
     assert (authentication.trans_status, authentication.cavv) == ("U", None)
 
 
-async def test_a_double_click_gets_the_same_challenge(world: World) -> None:
+async def test_a_double_click_gets_the_same_challenge(served: ServedGateway) -> None:
     """A double click during a challenge starts no second one and gets the same redirect."""
     body = payment_request("challenge", browser=True)
-    first, again = [await world.call("/payment", body) for _ in range(2)]
+    first, again = [await served.call("/payment", body) for _ in range(2)]
     assert first.json == again.json
     assert again.json["payment"]["action"] == "redirect"
-    assert len(await world.fetch("select from authentication")) == 1
+    assert len(await served.fetch("select from authentication")) == 1

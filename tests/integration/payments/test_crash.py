@@ -161,14 +161,14 @@ async def test_the_next_acquirer_survives_a_lost_commit_response(shop: Shop, los
     far, way = lossy
     first, second = ScriptedAcquirer(), ScriptedAcquirer(name="second")
     asked = asyncio.Event()
-    gate = asyncio.Event()
-    first.plan(Plan(hold=gate, not_sent=True))
+    may_respond = asyncio.Event()
+    first.plan(Plan(hold=may_respond, not_sent=True))
     first.on_authorize = lambda _: asked.set()
     pair = open_shop(far.parts.database, first, second)
     paying = asyncio.create_task(pair.pay())
     await asyncio.wait_for(asked.wait(), timeout=5)
     way.losing = 1
-    gate.set()
+    may_respond.set()
     assert (await paying).outcome == ("success", "0")
     assert (way.lost, second.charged) == (1, [second.asked[0].reference])
     assert await contradictions(shop) == []

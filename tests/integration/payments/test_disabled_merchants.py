@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from tests.support.cardholders import World
+from tests.support.cardholders import ServedGateway
 from tests.support.shop import Shop
 
 from tollhouse.worker.payments import process_due_holds
 
 
-async def test_a_challenge_that_is_passed_later_charges_nothing(world: World) -> None:
+async def test_a_challenge_that_is_passed_later_charges_nothing(served: ServedGateway) -> None:
     """The acquirer is not called; the payment fails with 1030 and a callback although the cardholder passed."""
-    answer = await world.pay("challenge", browser=True)
-    await world.fetch("update merchant set state = 'disabled'")
-    await world.report(await world.authentication(answer), "Y")
-    payment = await world.settled(answer)
+    answer = await served.pay("challenge", browser=True)
+    await served.fetch("update merchant set state = 'disabled'")
+    await served.report(await served.authentication(answer), "Y")
+    payment = await served.settled(answer)
     assert (payment.status, payment.code) == ("fail", "1030")
-    assert (await world.authentication(answer)).state == "passed"
-    [event] = await world.fetch("select kind, status from event")
+    assert (await served.authentication(answer)).state == "passed"
+    [event] = await served.fetch("select kind, status from event")
     assert event["status"] == "fail"
-    assert await world.fetch("select from security_code") == []
-    journal = await world.fetch("select from simulator.journal")
+    assert await served.fetch("select from security_code") == []
+    journal = await served.fetch("select from simulator.journal")
     assert journal == []
 
 

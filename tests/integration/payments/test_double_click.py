@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.acquirer import Plan
-from tests.support.cardholders import World, payment_request
+from tests.support.cardholders import ServedGateway, payment_request
 from tests.support.shop import OTHER_NUMBER, Shop, claim, price, until_begun
 
 from tollhouse.acquirers.model import Proof
@@ -185,13 +185,13 @@ async def test_a_double_click_at_the_end_gets_the_response(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["asked for", "soft decline"])
-async def test_a_double_click_of_a_challenge_gets_its_redirect(world: World, *, soft: bool) -> None:
+async def test_a_double_click_of_a_challenge_gets_its_redirect(served: ServedGateway, *, soft: bool) -> None:
     """While the first payment waits for its cardholder, the second click gets the same redirect."""
     body = payment_request("decline_1a" if soft else "challenge", three_ds=not soft)
-    first = await world.call("/payment", body)
+    first = await served.call("/payment", body)
     assert first.json["payment"]["action"] == "redirect"
     for headers in ({}, {"X-Request-ID": "r2"}, {"X-Request-ID": "r2"}):
         async with asyncio.timeout(2):
-            click = await world.call("/payment", body, **headers)
+            click = await served.call("/payment", body, **headers)
         assert (click.status, click.text) == (201, first.text)
-    assert len(await world.fetch("select from transaction")) == 1
+    assert len(await served.fetch("select from transaction")) == 1

@@ -11,7 +11,7 @@ from tests.support.acquirer import Plan
 from tests.support.shop import Paid, Shop, all_at_once
 
 from tollhouse.acquirers.model import Declined
-from tollhouse.kernel.errors import Refusal
+from tollhouse.kernel.errors import Rejection
 from tollhouse.ledger_check.verify import verify_ledger
 
 #: What breaks the rules of money, by purchase: nothing.
@@ -59,7 +59,7 @@ async def test_no_history_breaks_the_rules_of_money(shop: Shop, other_process: S
         shop.acquirer.plan(*chance.choices(PLANS, k=12))
         work = (operate(chance, (shop, other_process), paid.transaction_id) for paid in made for _ in range(3))
         results = await all_at_once(*work)
-        assert all(isinstance(each, Paid | Refusal) for each in results), results
+        assert all(isinstance(each, Paid | Rejection) for each in results), results
         assert await shop.fetch(BROKEN) == []
         shop.acquirer.plans.clear()
         for row in await shop.fetch("select transaction_id from transaction where status = 'pending'"):

@@ -325,13 +325,13 @@ async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None
     both = await asyncio.gather(*(reverse_due(each.parts.attempts) for each in (shop, other_process) for _ in range(3)))
     assert sum(both) == 1
     await pass_time(shop, HOUR)
-    gate, asked = asyncio.Event(), asyncio.Event()
+    may_respond, asked = asyncio.Event(), asyncio.Event()
 
     class Slow(ScriptedAcquirer):
         async def inquire(self, reference: str, money: Any) -> ReferenceUnknown:
             del reference, money
             asked.set()
-            await gate.wait()
+            await may_respond.wait()
             return ReferenceUnknown()
 
     slow_parts = replace(shop.parts, acquirers={"scripted": Slow()})
@@ -340,7 +340,7 @@ async def test_two_workers_reverse_once(shop: Shop, other_process: Shop) -> None
     shop.acquirer.books.clear()
     held.set()
     await paying
-    gate.set()
+    may_respond.set()
     await looking
     assert isinstance(shop.acquirer.books[settled.attempt.reference], Approved)
     await reverse_due(shop.parts.attempts)

@@ -332,19 +332,19 @@ async def test_no_connection_is_held_while_the_acquirer_is_asked(shop: Shop, dat
 async def test_inquiries_hold_no_connection_either(shop: Shop, database_dsn: str) -> None:
     """While a resolver waits for an acquirer, its connection is free."""
     payment = await lost(shop)
-    gate = asyncio.Event()
+    is_called = asyncio.Event()
 
     class Slow(ScriptedAcquirer):
         async def inquire(self, reference: str, money: Money) -> Approved | ReferenceUnknown:
             del money
-            gate.set()
+            is_called.set()
             await asyncio.sleep(0.05)
             return approve(reference)
 
     database = await Database.connect(database_dsn, schema="gateway", max_size=1)
     single = open_shop(database, Slow())
     resolving = asyncio.create_task(single.resolve(payment.transaction_id))
-    await gate.wait()
+    await is_called.wait()
     assert database._pool.get_idle_size() == 1  # noqa: SLF001 - the pool of the driver
     assert (await resolving).status is Status.SUCCESS
     await database.close()

@@ -48,12 +48,12 @@ async def merchants(database: Database) -> None:
 
 
 @pytest.fixture
-def desk(database: Database, sender: RecordingSender) -> PhoneDependencies:
+def phones(database: Database, sender: RecordingSender) -> PhoneDependencies:
     """Where codes are given out."""
     return PhoneDependencies(database, sender, KEY, Quotas())
 
 
-async def send(desk: PhoneDependencies, **changes: Any) -> RenderedResponse:
+async def send(phones: PhoneDependencies, **changes: Any) -> RenderedResponse:
     """Send a code."""
     arguments: dict[str, Any] = {
         "merchant_id": 1,
@@ -63,12 +63,12 @@ async def send(desk: PhoneDependencies, **changes: Any) -> RenderedResponse:
         "claim": None,
         "render": lambda expires_at: str(expires_at).encode(),
     }
-    return await send_code(desk, **(arguments | changes))
+    return await send_code(phones, **(arguments | changes))
 
 
-async def check(desk: PhoneDependencies, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> CodeCheck:
+async def check(phones: PhoneDependencies, code: str, *, merchant_id: int = 1, phone: Phone = PHONE) -> CodeCheck:
     """Check a code."""
-    return await check_code(desk, merchant_id=merchant_id, phone=phone, code=code)
+    return await check_code(phones, merchant_id=merchant_id, phone=phone, code=code)
 
 
 class StuckSender(RecordingSender):
@@ -87,20 +87,20 @@ class StuckSender(RecordingSender):
         raise MessageNotSent
 
 
-async def test_a_repeat_while_the_message_is_on_its_way(desk: PhoneDependencies, database: Database) -> None:
+async def test_a_repeat_while_the_message_is_on_its_way(phones: PhoneDependencies, database: Database) -> None:
     """A repeat is not told that a code was sent before it was; when it was not, the repeat sends one."""
     stuck = StuckSender()
-    sending = asyncio.create_task(send(replace(desk, sender=stuck), claim=CLAIM))
+    sending = asyncio.create_task(send(replace(phones, sender=stuck), claim=CLAIM))
     await stuck.asked.wait()
     with pytest.raises(RequestInProgress):
-        await send(desk, claim=CLAIM)
+        await send(phones, claim=CLAIM)
     stuck.failing.set()
     with pytest.raises(MessageNotSent):
         await sending
     assert await count(database, "phone_code") == 0
-    reply = await send(desk, claim=CLAIM)
+    reply = await send(phones, claim=CLAIM)
     assert not reply.is_replay
-    assert (await send(desk, claim=CLAIM)).is_replay
+    assert (await send(phones, claim=CLAIM)).is_replay
 
 
 class HeldSender(RecordingSender):
@@ -118,10 +118,10 @@ class HeldSender(RecordingSender):
         await super().send(message)
 
 
-async def test_a_repeat_waits_for_the_message(desk: PhoneDependencies) -> None:
+async def test_a_repeat_waits_for_the_message(phones: PhoneDependencies) -> None:
     """A repeat that may wait gets the response to the first request once the message was sent, and sends none."""
     sender = HeldSender()
-    patient = replace(desk, sender=sender, answer_seconds=10)
+    patient = replace(phones, sender=sender, answer_seconds=10)
     sending = asyncio.create_task(send(patient, claim=CLAIM))
     await sender.asked.wait()
     repeating = asyncio.create_task(send(patient, claim=CLAIM))
@@ -134,27 +134,27 @@ async def test_a_repeat_waits_for_the_message(desk: PhoneDependencies) -> None:
 
 
 async def test_a_crash_before_the_message_left(
-    desk: PhoneDependencies, database: Database, sender: RecordingSender
+    phones: PhoneDependencies, database: Database, sender: RecordingSender
 ) -> None:
     """When a process dies between the code and its message, a repeat is told to wait, and then sends another code."""
     stuck = StuckSender()
-    sending = asyncio.create_task(send(replace(desk, sender=stuck), claim=CLAIM))
+    sending = asyncio.create_task(send(replace(phones, sender=stuck), claim=CLAIM))
     await stuck.asked.wait()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     with pytest.raises(RequestInProgress):
-        await send(desk, claim=CLAIM)
+        await send(phones, claim=CLAIM)
     with pytest.raises(RequestIdReused):
-        await send(desk, claim=replace(CLAIM, digest=b"digest of another body"))
+        await send(phones, claim=replace(CLAIM, digest=b"digest of another body"))
     async with database.acquire() as connection:
         await connection.execute("update request_claim set created_at = created_at - interval '1 minute'")
-    replies = await asyncio.gather(*(send(desk, claim=CLAIM) for _ in range(3)), return_exceptions=True)
+    replies = await asyncio.gather(*(send(phones, claim=CLAIM) for _ in range(3)), return_exceptions=True)
     assert len([reply for reply in replies if isinstance(reply, RenderedResponse) and not reply.is_replay]) == 1
     assert len(sender.shown(1)) == 1
-    assert (await check(desk, sent(sender))).is_right
+    assert (await check(phones, sent(sender))).is_right
 
 
-async def test_nobody_knows_whether_a_message_left(desk: PhoneDependencies) -> None:
+async def test_nobody_knows_whether_a_message_left(phones: PhoneDependencies) -> None:
     """A code whose message may have arrived is good, though the request has to be repeated."""
 
     class Deaf(RecordingSender):
@@ -164,8 +164,8 @@ async def test_nobody_knows_whether_a_message_left(desk: PhoneDependencies) -> N
 
     deaf = Deaf(["sms"])
     with pytest.raises(MessageNotSent):
-        await send(replace(desk, sender=deaf), claim=CLAIM)
-    assert (await check(desk, sent(deaf))).is_right
+        await send(replace(phones, sender=deaf), claim=CLAIM)
+    assert (await check(phones, sent(deaf))).is_right
 
 
 def sent(sender: RecordingSender, merchant_id: int = 1) -> str:
@@ -185,99 +185,99 @@ async def count(database: Database, table: str) -> int:
     return counted
 
 
-async def test_a_right_code_is_right_once(desk: PhoneDependencies, sender: RecordingSender) -> None:
+async def test_a_right_code_is_right_once(phones: PhoneDependencies, sender: RecordingSender) -> None:
     """The code of the message is right, and then used up."""
-    await send(desk)
+    await send(phones)
     code = sent(sender)
-    assert await check(desk, code) == CodeCheck(is_right=True, tries_left=0)
-    assert await check(desk, code) == CodeCheck(is_right=False, tries_left=0)
+    assert await check(phones, code) == CodeCheck(is_right=True, tries_left=0)
+    assert await check(phones, code) == CodeCheck(is_right=False, tries_left=0)
 
 
-async def test_wrong_codes_cost_tries(desk: PhoneDependencies, sender: RecordingSender) -> None:
+async def test_wrong_codes_cost_tries(phones: PhoneDependencies, sender: RecordingSender) -> None:
     """After five wrong ones the right one is wrong too."""
-    await send(desk)
+    await send(phones)
     code = sent(sender)
-    assert [(await check(desk, wrong(code))).tries_left for _ in range(6)] == [4, 3, 2, 1, 0, 0]
-    assert not (await check(desk, code)).is_right
+    assert [(await check(phones, wrong(code))).tries_left for _ in range(6)] == [4, 3, 2, 1, 0, 0]
+    assert not (await check(phones, code)).is_right
 
 
-async def test_tries_at_once_are_no_more_tries(desk: PhoneDependencies, sender: RecordingSender) -> None:
+async def test_tries_at_once_are_no_more_tries(phones: PhoneDependencies, sender: RecordingSender) -> None:
     """Of twenty checks at once five are looked at; of twenty right ones at once one is right."""
-    await send(desk)
+    await send(phones)
     code = sent(sender)
-    verdicts = await asyncio.gather(*(check(desk, wrong(code)) for _ in range(20)))
+    verdicts = await asyncio.gather(*(check(phones, wrong(code)) for _ in range(20)))
     assert sorted(verdict.tries_left for verdict in verdicts) == [0] * 16 + [1, 2, 3, 4]
-    assert not (await check(desk, code)).is_right
-    await send(desk)
-    verdicts = await asyncio.gather(*(check(desk, sent(sender)) for _ in range(20)))
+    assert not (await check(phones, code)).is_right
+    await send(phones)
+    verdicts = await asyncio.gather(*(check(phones, sent(sender)) for _ in range(20)))
     assert sum(verdict.is_right for verdict in verdicts) == 1
 
 
-async def test_a_code_belongs_to_its_phone_and_merchant(desk: PhoneDependencies, sender: RecordingSender) -> None:
+async def test_a_code_belongs_to_its_phone_and_merchant(phones: PhoneDependencies, sender: RecordingSender) -> None:
     """Another phone and another merchant cannot use it, and spend none of its tries."""
-    await send(desk)
+    await send(phones)
     code = sent(sender)
-    assert not (await check(desk, code, merchant_id=2)).is_right
-    assert not (await check(desk, code, phone=Phone.parse("+15005550007"))).is_right
-    assert (await check(desk, code, phone=Phone.parse("500-555-0006", region="US"))).is_right
+    assert not (await check(phones, code, merchant_id=2)).is_right
+    assert not (await check(phones, code, phone=Phone.parse("+15005550007"))).is_right
+    assert (await check(phones, code, phone=Phone.parse("500-555-0006", region="US"))).is_right
 
 
-async def test_a_new_code_takes_the_place_of_the_old(desk: PhoneDependencies, sender: RecordingSender) -> None:
+async def test_a_new_code_takes_the_place_of_the_old(phones: PhoneDependencies, sender: RecordingSender) -> None:
     """Only the last code counts, with tries of its own."""
-    await send(desk)
+    await send(phones)
     first = sent(sender)
-    await check(desk, wrong(first))
-    await send(desk)
+    await check(phones, wrong(first))
+    await send(phones)
     second = sent(sender)
     if first != second:
-        assert await check(desk, first) == CodeCheck(is_right=False, tries_left=4)
-    assert (await check(desk, second)).is_right
+        assert await check(phones, first) == CodeCheck(is_right=False, tries_left=4)
+    assert (await check(phones, second)).is_right
 
 
 async def test_a_code_ends_after_ten_minutes(
-    desk: PhoneDependencies, sender: RecordingSender, database: Database
+    phones: PhoneDependencies, sender: RecordingSender, database: Database
 ) -> None:
     """A code is good for ten minutes, and swept away after."""
-    reply = await send(desk)
+    reply = await send(phones)
     async with database.acquire() as connection:
         left = datetime.fromisoformat(reply.body.decode()) - await connection.fetchval("select now()")
         await connection.execute("update phone_code set expires_at = now() - interval '1 second'")
     assert 590 < left.total_seconds() <= 600
-    assert not (await check(desk, sent(sender))).is_right
+    assert not (await check(phones, sent(sender))).is_right
     await Sweeper(database, SWEEPS).step()
     assert await count(database, "phone_code") == 0
     assert await count(database, "phone_quota") == 2
 
 
 async def test_a_code_ends_by_the_merchants_clock(
-    desk: PhoneDependencies, sender: RecordingSender, database: Database
+    phones: PhoneDependencies, sender: RecordingSender, database: Database
 ) -> None:
     """Ten minutes by the merchant's clock end a code, as do ten real ones."""
     await leap(database, 1, days=1)
-    await send(desk)
+    await send(phones)
     await leap(database, 1, minutes=9)
     first = sent(sender)
-    assert (await check(desk, wrong(first))).tries_left == 4
+    assert (await check(phones, wrong(first))).tries_left == 4
     await leap(database, 1, minutes=1)
-    assert not (await check(desk, first)).is_right
+    assert not (await check(phones, first)).is_right
 
 
 async def test_messages_are_counted(database: Database, sender: RecordingSender) -> None:
     """A phone gets so many an hour, a merchant sends so many, another merchant is not held up, and an hour ends."""
-    desk = PhoneDependencies(database, sender, KEY, Quotas(by_phone=2, by_merchant=3))
-    await send(desk)
-    await send(desk)
+    phones = PhoneDependencies(database, sender, KEY, Quotas(by_phone=2, by_merchant=3))
+    await send(phones)
+    await send(phones)
     with pytest.raises(RateLimited, match="to this phone") as refused:
-        await send(desk)
+        await send(phones)
     assert 3590 < refused.value.retry_after_seconds <= 3600
-    await send(desk, phone=Phone.parse("+15005550007"))
+    await send(phones, phone=Phone.parse("+15005550007"))
     with pytest.raises(RateLimited, match="of this merchant"):
-        await send(desk, phone=Phone.parse("+15005550008"))
-    await send(desk, merchant_id=2)
+        await send(phones, phone=Phone.parse("+15005550008"))
+    await send(phones, merchant_id=2)
     assert len(sender.shown(1)) == 3
     async with database.acquire() as connection:
         await connection.execute("update phone_quota set ends_at = now()")
-    await send(desk)
+    await send(phones)
     async with database.transaction() as connection:
         assert await connection.fetchval("select max(used) from phone_quota where ends_at > now()") == 1
     await Sweeper(database, SWEEPS).step()
@@ -287,23 +287,23 @@ async def test_messages_are_counted(database: Database, sender: RecordingSender)
 
 async def test_messages_at_once_are_counted(database: Database, sender: RecordingSender) -> None:
     """Of ten at once as many leave as may; what was refused is not counted."""
-    desk = PhoneDependencies(database, sender, KEY, Quotas(by_phone=3, by_merchant=0))
-    ended = await asyncio.gather(*(send(desk) for _ in range(10)), return_exceptions=True)
+    phones = PhoneDependencies(database, sender, KEY, Quotas(by_phone=3, by_merchant=0))
+    ended = await asyncio.gather(*(send(phones) for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(one, RateLimited) for one in ended) == 7
     assert len(sender.shown(1)) == 3
     async with database.acquire() as connection:
         assert [row["used"] for row in await connection.fetch("select used from phone_quota")] == [3]
 
 
-async def test_a_repeat_sends_nothing(desk: PhoneDependencies, sender: RecordingSender) -> None:
+async def test_a_repeat_sends_nothing(phones: PhoneDependencies, sender: RecordingSender) -> None:
     """The same request id gets the same answer, and its code stays the one that was sent."""
-    first = await send(desk, claim=CLAIM)
-    again = await send(desk, claim=CLAIM)
+    first = await send(phones, claim=CLAIM)
+    again = await send(phones, claim=CLAIM)
     assert (again.body, again.is_replay) == (first.body, True)
     assert len(sender.shown(1)) == 1
     with pytest.raises(RequestIdReused):
-        await send(desk, claim=Claim(1, "phone code", "first", b"digest of another"))
-    assert (await check(desk, sent(sender))).is_right
+        await send(phones, claim=Claim(1, "phone code", "first", b"digest of another"))
+    assert (await check(phones, sent(sender))).is_right
 
 
 class FailingSender(DisabledSender):
@@ -326,19 +326,19 @@ class FailingSender(DisabledSender):
 async def test_unsent_message_leaves_request_id_free(database: Database) -> None:
     """If the message could not be sent there is no code, and the same request ID may be used again."""
     sender = FailingSender()
-    desk = PhoneDependencies(database, sender, KEY, Quotas())
+    phones = PhoneDependencies(database, sender, KEY, Quotas())
     with pytest.raises(MessageNotSent):
-        await send(desk, claim=CLAIM)
+        await send(phones, claim=CLAIM)
     assert await count(database, "phone_code") == 0
-    assert not (await send(desk, claim=CLAIM)).is_replay
+    assert not (await send(phones, claim=CLAIM)).is_replay
     [message] = sender.taken
-    assert (await check(desk, message.text[:6])).is_right
+    assert (await check(phones, message.text[:6])).is_right
 
 
-async def test_channels_that_there_are_not(desk: PhoneDependencies, database: Database) -> None:
+async def test_channels_that_there_are_not(phones: PhoneDependencies, database: Database) -> None:
     """Another channel is refused by name; where nothing is set up, that is said."""
     with pytest.raises(RequestRejected) as refused:
-        await send(desk, channel="pigeon")
+        await send(phones, channel="pigeon")
     assert refused.value.faults == (Fault(Subject.CHANNEL, "must be one of sms"),)
     with pytest.raises(RequestRejected) as refused:
         await send(PhoneDependencies(database, DisabledSender(), KEY, Quotas()))
@@ -347,10 +347,10 @@ async def test_channels_that_there_are_not(desk: PhoneDependencies, database: Da
 
 
 async def test_nothing_is_kept_in_the_clear(
-    desk: PhoneDependencies, sender: RecordingSender, database: Database
+    phones: PhoneDependencies, sender: RecordingSender, database: Database
 ) -> None:
     """Neither the phone nor the code stands in any row."""
-    await send(desk, claim=CLAIM)
+    await send(phones, claim=CLAIM)
     async with database.acquire() as connection:
         rows = [
             str(dict(row))

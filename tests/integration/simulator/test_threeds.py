@@ -213,7 +213,7 @@ async def test_a_result_is_sent_until_it_is_taken(
     simulator: Simulator, threeds_server: ThreedsServer, ares: dict[str, Any]
 ) -> None:
     """A refusal and an RRes about something else are no acknowledgement: the same RReq comes again."""
-    threeds_server.refusals, threeds_server.lies = 1, True
+    threeds_server.rejections, threeds_server.lies = 1, True
     await end(simulator, ares, "pass")
 
     assert len(threeds_server.results) == 3
@@ -224,7 +224,7 @@ async def test_a_restart_takes_up_what_was_not_acknowledged(
     simulator: Simulator, simulator_database: Database, threeds_server: ThreedsServer, ares: dict[str, Any]
 ) -> None:
     """A result that nobody took before the process ended is sent by the next one."""
-    threeds_server.refusals = 1
+    threeds_server.rejections = 1
     ending = asyncio.create_task(end(simulator, ares, "pass"))
     await until(lambda: len(threeds_server.results) == 1)
     await simulator.close()

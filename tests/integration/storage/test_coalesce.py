@@ -44,15 +44,15 @@ class Flush:
     def __init__(self, *, before: Before | None = None) -> None:
         self.batches: list[list[int]] = []
         self.running = asyncio.Event()
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
         self._before = before
 
     async def __call__(self, connection: Any, items: Sequence[int]) -> list[int]:
         """Write a batch."""
         self.batches.append(list(items))
         self.running.set()
-        await self.gate.wait()
+        await self.may_finish.wait()
         async with connection.transaction():
             if self._before is not None:
                 await self._before(connection, items)
@@ -84,14 +84,14 @@ async def test_a_single_item_leaves_at_once(database: Database) -> None:
 async def test_a_batch_forms_while_a_flush_is_under_way(database: Database) -> None:
     """Items that arrive during a flush are flushed together, in order, and each caller gets its own result."""
     flush = Flush()
-    flush.gate.clear()
+    flush.may_finish.clear()
     write_queue = Coalescer("test", flush, database)
     first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
     rest = [asyncio.create_task(write_queue.submit(item)) for item in range(1, 31)]
     await asyncio.sleep(0)
     assert write_queue.depth == 30
-    flush.gate.set()
+    flush.may_finish.set()
     assert await asyncio.gather(first, *rest) == [item * 10 for item in range(31)]
     assert flush.batches == [[0], list(range(1, 31))]
 
@@ -126,7 +126,7 @@ async def test_batches_are_bounded(database: Database) -> None:
 async def test_the_queue_is_bounded(database: Database) -> None:
     """Past its bound the queue takes no more, at once and without effect; later it does again."""
     flush = Flush()
-    flush.gate.clear()
+    flush.may_finish.clear()
     write_queue = Coalescer("test", flush, database, queue_limit=5)
     first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
@@ -134,7 +134,7 @@ async def test_the_queue_is_bounded(database: Database) -> None:
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
         await write_queue.submit(6)
-    flush.gate.set()
+    flush.may_finish.set()
     await asyncio.gather(first, *waiting)
     assert await write_queue.submit(7) == 70
     assert await stored(database) == [0, 1, 2, 3, 4, 5, 7]
@@ -218,7 +218,7 @@ async def test_an_item_that_waited_too_long_is_refused_at_once(database: Databas
     It leaves nothing behind; an item that came later keeps its own deadline, and what is in a flush has none.
     """
     flush = Flush()
-    flush.gate.clear()
+    flush.may_finish.clear()
     write_queue = Coalescer("test", flush, database, wait_seconds=0.3)
     first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
@@ -230,7 +230,7 @@ async def test_an_item_that_waited_too_long_is_refused_at_once(database: Databas
     assert {type(result) for result in results} == {QueueFull}
     assert not first.done()
     assert write_queue.depth == (0 if late.done() else 1)
-    flush.gate.set()
+    flush.may_finish.set()
     assert await first == 0
     await asyncio.gather(late, return_exceptions=True)
     assert set(await stored(database)) <= {0, 200}
@@ -240,14 +240,14 @@ async def test_an_item_that_waited_too_long_is_refused_at_once(database: Databas
 async def test_an_item_of_a_lane_without_a_bound_is_kept(database: Database) -> None:
     """An item of a lane without a bound waits for as long as the flush before it takes."""
     flush = Flush()
-    flush.gate.clear()
+    flush.may_finish.clear()
     write_queue = Coalescer("test", flush, database)
     first = asyncio.create_task(write_queue.submit(0))
     await flush.running.wait()
     waiting = asyncio.create_task(write_queue.submit(1))
     await asyncio.sleep(0.3)
     assert write_queue.depth == 1
-    flush.gate.set()
+    flush.may_finish.set()
     assert (await first, await waiting) == (0, 10)
 
 
@@ -316,7 +316,7 @@ async def test_two_lanes_that_deadlock_for_real(database: Database) -> None:
 async def test_a_caller_that_goes_away(database: Database) -> None:
     """A caller that is cancelled does not take its item back, and disturbs nobody."""
     flush = Flush()
-    flush.gate.clear()
+    flush.may_finish.clear()
     write_queue = Coalescer("test", flush, database)
     callers = [asyncio.create_task(write_queue.submit(item)) for item in range(3)]
     await flush.running.wait()
@@ -324,7 +324,7 @@ async def test_a_caller_that_goes_away(database: Database) -> None:
     await asyncio.sleep(0)
     callers[1].cancel()
     late[1].cancel()
-    flush.gate.set()
+    flush.may_finish.set()
     results = await asyncio.gather(*callers, *late, return_exceptions=True)
     assert [result for result in results if isinstance(result, int)] == [0, 20, 30, 50]
     assert await stored(database) == list(range(6))

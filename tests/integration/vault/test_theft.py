@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tests.support.cardholders import Answer, World, open_world, payment_request
+from tests.support.cardholders import Answer, ServedGateway, open_served_gateway, payment_request
 from tests.support.issuing import number_of
 
 import tollhouse
@@ -38,23 +38,23 @@ SOURCE = "\n".join(path.read_text() for path in Path(tollhouse.__file__).parent.
 class Thief:
     """Collects what is ever in the database, and then tries every key that can be made of it."""
 
-    world: World
+    served: ServedGateway
     seen: set[bytes] = field(default_factory=set)
     codes: dict[tuple[UUID, bytes], None] = field(default_factory=dict)
 
     async def dump(self) -> None:
         """Copy every value of every table."""
         for schema in SCHEMAS:
-            names = await self.world.fetch("select tablename from pg_tables where schemaname = $1", schema)
+            names = await self.served.fetch("select tablename from pg_tables where schemaname = $1", schema)
             for [name] in names:
-                for row in await self.world.fetch(f'select * from {schema}."{name}"'):  # noqa: S608 - the catalog's names
+                for row in await self.served.fetch(f'select * from {schema}."{name}"'):  # noqa: S608 - the catalog's names
                     self.seen.update(itertools.chain.from_iterable(map(encode, row.values())))
-        for row in await self.world.fetch("select holder_id, sealed from security_code"):
+        for row in await self.served.fetch("select holder_id, sealed from security_code"):
             self.codes[row["holder_id"], row["sealed"]] = None
 
     def find_keys(self) -> set[bytes]:
         """Return every key that the key file gives, with what the database has."""
-        keys = self.world.gateway.vault.keys
+        keys = self.served.gateway.vault.keys
         assert isinstance(keys, FileKeyProvider)
         purposes = set(re.findall(r'derive\(\s*"([^"]+)"', SOURCE)) | {"token", "digest", "identity", "fingerprint"}
         derived = {keys.derive(purpose) for purpose in purposes} | {keys.root, *keys.versions.values()}
@@ -109,14 +109,14 @@ def try_to_open(key: bytes, holder: UUID, sealed: bytes) -> Iterator[bytes]:
 @pytest.fixture
 async def thief(database: Database, simulator_database: Database) -> AsyncIterator[Thief]:
     """A thief beside a gateway and its simulator."""
-    async with open_world(database, simulator_database) as world:
-        yield Thief(world)
+    async with open_served_gateway(database, simulator_database) as served:
+        yield Thief(served)
 
 
 async def tokenize(thief: Thief, number: str = NUMBER, code: str = CODE) -> str:
     """Make a token with the code, under a request id, as a shop's server may."""
     body = {"number": number, "expirationMonth": "12", "expirationYear": "30", "cvv": code}
-    answer = await thief.world.call("/tokenize", body, **{"x-requested-with": "XMLHttpRequest", "X-Request-ID": "t-1"})
+    answer = await thief.served.call("/tokenize", body, **{"x-requested-with": "XMLHttpRequest", "X-Request-ID": "t-1"})
     await thief.dump()
     token: str = answer.json["token"]
     return token
@@ -128,7 +128,7 @@ async def pay(thief: Thief, card: str = "visa", *, token: str | None = None, **s
     body["paymentSource"] |= {"cvv": CODE[:3]} | source
     if token:
         body["paymentSource"] = {"type": "token", "token": token} | source
-    answer = await thief.world.call("/payment", body, **{"X-Request-ID": "p-1"})
+    answer = await thief.served.call("/payment", body, **{"X-Request-ID": "p-1"})
     await thief.dump()
     return answer
 
@@ -148,10 +148,10 @@ async def decline(thief: Thief) -> None:
 async def leave_unused(thief: Thief) -> None:
     """Let a token run out."""
     await tokenize(thief)
-    await thief.world.fetch("update token set expires_at = now()")
-    await thief.world.fetch("update security_code set expires_at = now()")
-    await Sweeper(thief.world.parts.database, SWEEPS).step()
-    assert await thief.world.fetch("select from security_code") == []
+    await thief.served.fetch("update token set expires_at = now()")
+    await thief.served.fetch("update security_code set expires_at = now()")
+    await Sweeper(thief.served.parts.database, SWEEPS).step()
+    assert await thief.served.fetch("select from security_code") == []
 
 
 async def crash(thief: Thief) -> None:
@@ -169,8 +169,8 @@ async def leave_challenge(thief: Thief) -> None:
 async def pass_challenge(thief: Thief) -> None:
     """Pass a challenge."""
     answer = await pay(thief, "challenge", threeDS=True)
-    await thief.world.come_back(await thief.world.challenge(answer))
-    await thief.world.settled(answer)
+    await thief.served.come_back(await thief.served.challenge(answer))
+    await thief.served.settled(answer)
 
 
 async def hear_nothing(thief: Thief) -> None:
@@ -202,9 +202,9 @@ async def test_the_log_of_the_database_has_no_key(thief: Thief, session_director
     """Neither a token nor a key of a challenge is in the WAL or in any file of the server; sealed codes are."""
     token = UUID(await tokenize(thief))
     await leave_challenge(thief)
-    await thief.world.fetch("select pg_switch_wal()")
-    await thief.world.fetch("checkpoint")
-    vault = thief.world.gateway.vault
+    await thief.served.fetch("select pg_switch_wal()")
+    await thief.served.fetch("checkpoint")
+    vault = thief.served.gateway.vault
     ring = open_security_code_keys(None, name=vault.keys.derive("ring name").hex()[:32])
     minutes = [int.from_bytes(sealed[:8], "big") for _, sealed in thief.codes]
     ring_keys = [key for minute in minutes if minute < 2**40 and (key := ring.find(minute))]
@@ -229,6 +229,6 @@ async def test_no_digest_covers_a_code(thief: Thief) -> None:
         body, answers = payment_request("visa", three_ds=False, browser=True), set()
         for code in ("123", "124"):
             (body[place] if place else body)["cvv"] = code
-            answer = await thief.world.call("/payment", body, **{"X-Request-ID": f"d-{place}"})
+            answer = await thief.served.call("/payment", body, **{"X-Request-ID": f"d-{place}"})
             answers.add((answer.status, answer.text))
         assert [status for status, _ in answers] == [201]

@@ -51,7 +51,7 @@ def test_amounts(minor: int, code: str) -> None:
         data = data_fields.TestPaymentDataRequest.model_validate(
             {"type": "visa", "balance": form, "currency": code.lower()}
         )
-        assert data.to_wish(None).balance == exact.price.money
+        assert data.to_request(None).balance == exact.price.money
         for model, more in ((CaptureRequest, {}), (CreditRequest, {"reason": "r"})):
             assert float(model.model_validate({"amount": form, **more}).amount or 0) == pytest.approx(float(amount))
         fee = {"type": "t", "items": [{"items": [{"value": form}]}]}

@@ -259,8 +259,8 @@ def test_a_subscription_ends_with_the_paid_time() -> None:
 def test_recovering_restores_the_schedule() -> None:
     """Canceling, at once or later, and recovering leave plan, anchor and due times unchanged."""
     subscription = pay(sign_up(*MONTHLY), after(28, plus=SECOND))
-    for wish in ({}, {"at": after(40)}, {"at_next_rebill": True}):
-        cancelled = cancel(subscription, after(30), reason="dear", **wish)
+    for requested in ({}, {"at": after(40)}, {"at_next_rebill": True}):
+        cancelled = cancel(subscription, after(30), reason="dear", **requested)
         assert lifecycle.recover(seen(cancelled, after(31))) == subscription
 
 

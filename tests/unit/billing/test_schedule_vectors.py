@@ -21,7 +21,7 @@ PUBLISHED = json.loads(PAGE.read_text())
 VECTORS = PUBLISHED["vectors"]
 
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-each_refusal = pytest.mark.parametrize("vector", PUBLISHED["refused"], ids=lambda vector: vector["name"])
+each_rejection = pytest.mark.parametrize("vector", PUBLISHED["refused"], ids=lambda vector: vector["name"])
 
 
 def read_prices(rows: list[dict[str, Any]]) -> tuple[Price, ...]:
@@ -95,7 +95,7 @@ def test_the_sign_up_charges_what_is_published(vector: dict[str, Any]) -> None:
         assert find_schedule_faults(read_prices(rows)) == {}
 
 
-@each_refusal
+@each_rejection
 def test_what_is_no_schedule(vector: dict[str, Any]) -> None:
     """Lists that are refused are refused for the prices that are named."""
     assert list(find_schedule_faults(read_prices(vector["prices"]))) == vector["faulty"]

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.support.bills import Bills
 from tests.support.due_dates import STARTS, schedules
-from tests.support.years import CALM, ROUGH, World, live
+from tests.support.years import CALM, ROUGH, SimulatedSubscription, live
 
 from tollhouse.catalog.model import Price
 
@@ -25,25 +25,25 @@ CALM_SHARE = 4
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def judge(world: World) -> Bills:
+def judge(simulated: SimulatedSubscription) -> Bills:
     """Return the bills of a world whose acquirer says which tries it charged, as of the end of its years."""
-    for index, row in enumerate(world.tries):
-        row.is_charged = index in world.books and world.books[index] is None
-    return Bills(world.subscription, world.tries, world.calendar, min(world.now, world.until))
+    for index, row in enumerate(simulated.tries):
+        row.is_charged = index in simulated.books and simulated.books[index] is None
+    return Bills(simulated.subscription, simulated.tries, simulated.calendar, min(simulated.now, simulated.until))
 
 
 @pytest.mark.slow
 @settings(max_examples=SCHEDULES, phases=PHASES)
 @given(prices=schedules(), at=STARTS, seed=SEEDS)
 def test_rough_years(prices: tuple[Price, ...], at: datetime, seed: int) -> None:
-    """With outages, crashes, two workers, declines and a merchant's wishes: once, in order, and as it was foretold."""
-    world = live(prices, at, seed, ROUGH)
-    summarized = f"live({prices}, {at!r}, {seed}, ROUGH)\n{world.subscription}"
-    bills = judge(world)
+    """With outages, crashes, two workers, declines and a merchant's changes: once, in order, and as it was foretold."""
+    simulated = live(prices, at, seed, ROUGH)
+    summarized = f"live({prices}, {at!r}, {seed}, ROUGH)\n{simulated.subscription}"
+    bills = judge(simulated)
     assert bills.find_faults() == [], summarized
-    if not world.is_repriced:
+    if not simulated.is_repriced:
         charged = [(each.due_at, each.amount_minor) for each in bills.paid]
-        expected = list_foretold(world)
+        expected = list_foretold(simulated)
         assert charged[: len(expected)] == expected[: len(charged)], summarized
 
 
@@ -52,17 +52,17 @@ def test_rough_years(prices: tuple[Price, ...], at: datetime, seed: int) -> None
 @given(prices=schedules(), at=STARTS)
 def test_calm_years(prices: tuple[Price, ...], at: datetime) -> None:
     """Where nothing intervenes the charges are those that were listed at the sign-up, all of them and in time."""
-    world = live(prices, at, 0, CALM)
-    assert judge(world).find_faults() == [], (prices, at)
-    foretold = [(each.due_at, each.money.amount_minor) for each in world.foretold]
-    dues = [(due.at, due.amount_minor) for due in world.calendar.dues]
+    simulated = live(prices, at, 0, CALM)
+    assert judge(simulated).find_faults() == [], (prices, at)
+    foretold = [(each.due_at, each.money.amount_minor) for each in simulated.foretold]
+    dues = [(due.at, due.amount_minor) for due in simulated.calendar.dues]
     assert foretold[: len(dues)] == dues[: len(foretold)]
-    charged = [(each.due_at, each.amount_minor) for each in world.tries]
-    expected = [(due_at, amount) for due_at, amount in list_foretold(world) if due_at < world.until]
+    charged = [(each.due_at, each.amount_minor) for each in simulated.tries]
+    expected = [(due_at, amount) for due_at, amount in list_foretold(simulated) if due_at < simulated.until]
     assert charged[: len(expected)] == expected
-    assert all((each.tried_at - each.due_at).total_seconds() <= 3 for each in world.tries)
+    assert all((each.tried_at - each.due_at).total_seconds() <= 3 for each in simulated.tries)
 
 
-def list_foretold(world: World) -> list[tuple[datetime, int]]:
+def list_foretold(simulated: SimulatedSubscription) -> list[tuple[datetime, int]]:
     """Return time and amount of the charges that were listed at the sign-up, without those of nothing."""
-    return [(each.due_at, each.money.amount_minor) for each in world.foretold if each.money.amount_minor]
+    return [(each.due_at, each.money.amount_minor) for each in simulated.foretold if each.money.amount_minor]

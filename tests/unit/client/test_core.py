@@ -154,11 +154,11 @@ def test_an_unknown_outcome_is_never_a_refusal(doubts: list[AttemptOutcome], las
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 407])
 def test_a_refused_caller_says_nothing_about_an_earlier_attempt(doubt: AttemptOutcome, status: int) -> None:
     """After an unanswered attempt a 401, 403 or 404 leaves the outcome unknown; alone, it is a refusal."""
-    refusal = AttemptOutcome(status, PROBLEM)
+    rejection = AttemptOutcome(status, PROBLEM)
     with pytest.raises(NotAnswered):
-        exchange(calls.void("1"), doubt, refusal)[1].answer()
+        exchange(calls.void("1"), doubt, rejection)[1].answer()
     with pytest.raises(ApiError, match=str(status)):
-        exchange(calls.void("1"), refusal)[1].answer()
+        exchange(calls.void("1"), rejection)[1].answer()
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])

@@ -42,7 +42,7 @@ ROUTES = [
     Route("GET", "/say/{name}", say_who),
     Route("POST", "/say/{name}", say_who, is_for_browsers=True),
     Route("GET", "/fail", fail),
-    Route("GET", "/page/fail", fail, answer_error=answer_page),
+    Route("GET", "/page/fail", fail, on_error=answer_page),
     Route("GET", "/hang", hang),
 ]
 

@@ -55,30 +55,30 @@ def test_an_invented_hash_is_as_dear_as_a_real_one() -> None:
 async def test_a_password_is_not_cut() -> None:
     """A password that is too long is wrong, also where its beginning is right."""
     password = "x" * MAX_PASSWORD_LENGTH
-    gate, hashed = PasswordVerifier(), hash_password(password)
-    await gate.verify(hashed, password)
+    verifier, hashed = PasswordVerifier(), hash_password(password)
+    await verifier.verify(hashed, password)
     with pytest.raises(WrongPassword):
-        await gate.verify(hashed, password + "x")
+        await verifier.verify(hashed, password + "x")
 
 
 @pytest.mark.slow
 async def test_a_flood_is_turned_away() -> None:
     """Beyond a bound of waiting checks of one queue the next is refused at once, and later ones are taken again."""
-    gate, hashed = PasswordVerifier(), hash_password("secret")
+    verifier, hashed = PasswordVerifier(), hash_password("secret")
     results = await asyncio.gather(
-        *(gate.verify(hashed, "secret") for _ in range(MAX_WAITING_IN_QUEUE + 3)), return_exceptions=True
+        *(verifier.verify(hashed, "secret") for _ in range(MAX_WAITING_IN_QUEUE + 3)), return_exceptions=True
     )
     assert sum(isinstance(result, QueueFull) for result in results) == 3
-    await gate.verify(hashed, "secret")
+    await verifier.verify(hashed, "secret")
 
 
 @pytest.mark.slow
 async def test_queues_take_turns() -> None:
     """A check in a short queue runs after the current check, not after a long queue."""
-    gate, hashed, served = PasswordVerifier(), hash_password("secret"), []
+    verifier, hashed, served = PasswordVerifier(), hash_password("secret"), []
 
     async def check(queue: str) -> None:
-        await gate.verify(hashed, "secret", queue=queue)
+        await verifier.verify(hashed, "secret", queue=queue)
         served.append(queue)
 
     flood = [asyncio.create_task(check("flood")) for _ in range(40)]
@@ -90,12 +90,12 @@ async def test_queues_take_turns() -> None:
 
 async def test_all_queues_together_are_bounded() -> None:
     """The checks of all sources together are bounded, and nothing is kept of them afterwards."""
-    gate, hashed = PasswordVerifier(), hash_password("secret")
-    waiting = [asyncio.create_task(gate.verify(hashed, "secret", queue=str(n))) for n in range(MAX_WAITING)]
+    verifier, hashed = PasswordVerifier(), hash_password("secret")
+    waiting = [asyncio.create_task(verifier.verify(hashed, "secret", queue=str(n))) for n in range(MAX_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
-        await gate.verify(hashed, "secret", queue="one more")
+        await verifier.verify(hashed, "secret", queue="one more")
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    await gate.verify(hashed, "secret", queue="one more")
+    await verifier.verify(hashed, "secret", queue="one more")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from tollhouse.composition.choices import build_carrier
+from tollhouse.composition.choices import build_mail_transport
 from tollhouse.composition.settings import Settings
 from tollhouse.notices.send import DELAYS, choose_retry
 from tollhouse.notices.smtp import SmtpTransport
@@ -44,9 +44,9 @@ def test_settings_say_who_carries() -> None:
     full = Settings.model_validate(
         {"smtp_url": "smtp://mail.example", "smtp_from": "a@b.example", "environment": "live"}
     )
-    assert isinstance(build_carrier(full), SmtpTransport)
-    assert isinstance(build_carrier(Settings()), RecordingMailTransport)
-    assert build_carrier(Settings(environment="live")) is None
+    assert isinstance(build_mail_transport(full), SmtpTransport)
+    assert isinstance(build_mail_transport(Settings()), RecordingMailTransport)
+    assert build_mail_transport(Settings(environment="live")) is None
     for wrong in ({"smtp_url": "smtp://mail.example"}, {"smtp_url": "mail"}, {"smtp_from": "a\n@b.example"}):
         with pytest.raises(ValidationError):
             Settings.model_validate(wrong)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollhouse.kernel.errors import Invalid, Refusal, RequestInProgress
+from tollhouse.kernel.errors import Invalid, Rejection, RequestInProgress
 from tollhouse.kernel.faults import RequestRejected, Subject
 from tollhouse.kernel.money import Currency, Money
 from tollhouse.payments.dispute_steps import DisputeStep
@@ -61,7 +61,7 @@ def balance(
 
 @given(
     first=st.sampled_from([Mode.SALE, Mode.AUTH]),
-    wishes=st.lists(
+    operations=st.lists(
         st.tuples(
             st.sampled_from(list(JUDGES)),
             st.none() | st.integers(1, 1200),
@@ -71,15 +71,17 @@ def balance(
         max_size=12,
     ),
 )
-def test_amounts_never_exceed_the_payment(first: Mode, wishes: list[tuple[Mode, int | None, Status, Status]]) -> None:
+def test_amounts_never_exceed_the_payment(
+    first: Mode, operations: list[tuple[Mode, int | None, Status, Status]]
+) -> None:
     """In any order of operations and outcomes, captured <= authorized and refunded <= captured."""
     now = balance(first)
-    for mode, amount, at_once, in_the_end in wishes:
+    for mode, amount, at_once, in_the_end in operations:
         try:
             allowed: AllowedOperation = JUDGES[mode](
                 now, RequestedAmount(None if amount is None else Decimal(amount) / 100)
             )
-        except Refusal:
+        except Rejection:
             # Meanwhile what is open comes to its end.
             now = replace(now, later=tuple(_end(each, in_the_end) for each in now.later))
             continue

@@ -13,7 +13,7 @@ from tollhouse.api.document.description import API
 from tollhouse.api.document.reference import build_reference
 from tollhouse.http.openapi import RETRYING, build_document
 from tollhouse.http.requests import Request
-from tollhouse.http.responses import CSS, Response, answer_file, answer_html
+from tollhouse.http.responses import CSS, Response, build_file_response, build_html_response
 from tollhouse.http.routes import Route
 from tollhouse.kernel.codes import list_codes
 from tollhouse.wire.render import html_of_json, html_of_prose, render_json
@@ -59,11 +59,11 @@ class DocumentPages:
 
     async def get_docs(self, _: Request) -> Response:
         """Return the document as a page."""
-        return answer_html(self._page, headers=PAGE_HEADERS)
+        return build_html_response(self._page, headers=PAGE_HEADERS)
 
     async def get_docs_style(self, request: Request) -> Response:
         """Return the style sheet of the page."""
-        return answer_file(request, files(__package__).joinpath("templates/docs.css").read_bytes(), CSS)
+        return build_file_response(request, files(__package__).joinpath("templates/docs.css").read_bytes(), CSS)
 
     @cached_property
     def document(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class OperationView:
     request: tuple[Table, ...]
     status: str
     answer: str
-    refusals: tuple[tuple[str, str], ...]
+    rejections: tuple[tuple[str, str], ...]
     calls: tuple[Sample, ...]
     answers: tuple[Sample, ...]
 
@@ -88,7 +88,7 @@ class Reference:
     groups: tuple[GroupView, ...]
     callback: CallbackSection
     objects: tuple[ObjectView, ...]
-    refusals: tuple[tuple[str, str], ...]
+    rejections: tuple[tuple[str, str], ...]
     problem: Sample
 
 
@@ -108,7 +108,7 @@ def build_reference(document: Mapping[str, Any]) -> Reference:
     callback = document["webhooks"]["payment"]["post"]
     event = _json_of(callback["requestBody"])
     answers = [operation.answer for _, operation in operations] + [ref_of(event["schema"]), PROBLEM]
-    refusals = {status: text for _, operation in operations for status, text in operation.refusals}
+    rejections = {status: text for _, operation in operations for status, text in operation.rejections}
     return Reference(
         version=document["info"]["version"],
         base_url=base_url,
@@ -121,7 +121,7 @@ def build_reference(document: Mapping[str, Any]) -> Reference:
             sample=_build_callback_sample(event),
         ),
         objects=tuple(build_objects(schemas, answers)),
-        refusals=tuple(sorted(refusals.items())),
+        rejections=tuple(sorted(rejections.items())),
         problem=Sample("An error", set_out(render_json(next(iter(examples_of(PROBLEM).values()))))),
     )
 
@@ -144,7 +144,7 @@ def _build_operation(
         request=tuple(build_tables(schemas, request["schema"], anchor)) if request else (),
         status=status,
         answer=ref_of(answer["schema"]) if answer else "",
-        refusals=tuple((code, one["description"]) for code, one in operation["responses"].items() if code[0] in "45"),
+        rejections=tuple((code, one["description"]) for code, one in operation["responses"].items() if code[0] in "45"),
         calls=tuple(_build_calls(operation, method, base_url + path, request)),
         answers=_samples(answer if request else _first_only(answer)),
     )

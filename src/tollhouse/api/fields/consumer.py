@@ -92,7 +92,7 @@ class EmailOptions(Body):
     )
     language: str | None = Field(None, min_length=2, max_length=16, description="`en`, `de`, `fr` or `es`.")
 
-    def to_wish(self) -> ReceiptRequest | None:
+    def to_request(self) -> ReceiptRequest | None:
         """Return the requested receipt, or None."""
         return ReceiptRequest(self.to, self.language) if self.send else None
 

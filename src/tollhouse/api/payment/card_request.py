@@ -103,9 +103,9 @@ def reject_misplaced_card_numbers(request: Request, intent: Intent, card_request
     """Raise Invalid if the request contains the number of its token's or stored card."""
     if intent.source.kind == "card":  # a number in the body was searched for before
         return
-    strays = find_misplaced_card_numbers(request, intent.card.card.number, shown_parts(card_request.body))
-    if strays:
-        raise Invalid(strays)
+    faults = find_misplaced_card_numbers(request, intent.card.card.number, shown_parts(card_request.body))
+    if faults:
+        raise Invalid(faults)
 
 
 def find_number(model: BaseModel | None, body: dict[str, Any]) -> CardNumber | None:

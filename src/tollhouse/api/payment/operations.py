@@ -15,7 +15,7 @@ from tollhouse.api.reading.body import Body, naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import AuthenticatedRequest, read_creation
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.faults import Subject
 from tollhouse.payments.dependencies import VoidDependencies
@@ -129,9 +129,9 @@ class OperationCalls(Calls):
             digest=self._digest,
             context=self._context(),
         )
-        wish = _wish(valid, request.path_parameters["transactionId"], Mode.CAPTURE, reason=valid.body.reason)
+        operation = _build_request(valid, request.path_parameters["transactionId"], Mode.CAPTURE)
         with naming_faults(FAULT_PATHS):
-            return answer_rendered(await capture(self._voiding.operations, wish, read_sum(valid.body)))
+            return build_http_response(await capture(self._voiding.operations, operation, read_sum(valid.body)))
 
     @call(
         "POST /payment/{transactionId}/void",
@@ -150,9 +150,9 @@ class OperationCalls(Calls):
         valid = await read_creation(
             self._authenticator, request, VoidRequest, operation="void", digest=self._digest, context=self._context()
         )
-        wish = _wish(valid, request.path_parameters["transactionId"], Mode.VOID, reason=valid.body.reason)
+        operation = _build_request(valid, request.path_parameters["transactionId"], Mode.VOID)
         with naming_faults(FAULT_PATHS):
-            return answer_rendered(await void(self._voiding, wish))
+            return build_http_response(await void(self._voiding, operation))
 
     @call(
         "POST /payment/{transactionId}/credit",
@@ -176,14 +176,12 @@ class OperationCalls(Calls):
             digest=self._digest,
             context=self._context(),
         )
-        wish = _wish(valid, request.path_parameters["transactionId"], Mode.CREDIT, reason=valid.body.reason)
+        operation = _build_request(valid, request.path_parameters["transactionId"], Mode.CREDIT)
         with naming_faults(FAULT_PATHS):
-            return answer_rendered(await credit(self._voiding.operations, wish, read_sum(valid.body)))
+            return build_http_response(await credit(self._voiding.operations, operation, read_sum(valid.body)))
 
 
-def _wish(
-    valid: AuthenticatedRequest[Any], transaction_id: str, mode: Mode, *, reason: str | None = None
-) -> OperationRequest:
+def _build_request(valid: AuthenticatedRequest[Any], transaction_id: str, mode: Mode) -> OperationRequest:
     """Convert a valid request to the terms of the domain. Raises NotFound for an impossible ID."""
     return OperationRequest(
         merchant_id=valid.merchant.merchant_id,
@@ -191,6 +189,6 @@ def _wish(
         request_id=valid.request_id,
         mode=mode,
         claim=valid.claim,
-        reason=reason,
+        reason=valid.body.reason,
         emulate_code=valid.body.emulateCode,
     )

@@ -16,7 +16,7 @@ from tollhouse.api.payment.payment_request import PaymentRequest, find_cross_fau
 from tollhouse.api.reading.access import RequestAuthenticator
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid, NotFound
 from tollhouse.payments.charge.charge import charge
@@ -60,9 +60,9 @@ class PaymentCalls(Calls):
             operation=OPERATION,
         )
         try:
-            return answer_rendered(await charge(self._charging, await self._build_intent(request, card_request)))
+            return build_http_response(await charge(self._charging, await self._build_intent(request, card_request)))
         except Invalid as error:
-            return answer_rendered(await replay_or_reject(self._charging.requests, card_request, error))
+            return build_http_response(await replay_or_reject(self._charging.requests, card_request, error))
 
     @call("GET /payment/{transactionId}", "Get a payment", answer=PaymentAnswer)
     async def get_payment(self, request: Request) -> Response:

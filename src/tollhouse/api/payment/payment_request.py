@@ -134,7 +134,7 @@ def request_payment(
         metadata=render_metadata(body),
         ipn_url=first_url(url.ipnUrl for url in urls),
         redirect_url=first_url(url.redirectUrl for url in urls),
-        receipt=model.emailOptions.to_wish() if model.emailOptions else None,
+        receipt=model.emailOptions.to_request() if model.emailOptions else None,
     )
 
 

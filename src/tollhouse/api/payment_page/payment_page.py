@@ -24,7 +24,7 @@ from tollhouse.api.reading.access import RequestAuthenticator, find_request_id_f
 from tollhouse.api.reading.body import describe_faults, read_object
 from tollhouse.api.reading.requests import build_claim
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.replay import replay
 from tollhouse.kernel.errors import Invalid
@@ -77,7 +77,7 @@ class PaymentPageCalls(Calls):
             rendered = await replay(self._links.database, page_request.claim)
             if rendered is None:
                 raise
-            return answer_rendered(rendered)
+            return build_http_response(rendered)
         rendered = await create_link(
             self._links,
             terms,
@@ -86,7 +86,7 @@ class PaymentPageCalls(Calls):
             claim=page_request.claim,
             ttl=ttl,
         )
-        return answer_rendered(rendered)
+        return build_http_response(rendered)
 
 
 async def _read(
@@ -146,8 +146,8 @@ async def _build_terms(
 
 def _choose_receipt(model: PaymentPageRequest) -> ReceiptRequest | None:
     """Return the requested receipt, in its own language or else the page's."""
-    wish = model.emailOptions.to_wish() if model.emailOptions else None
-    return replace(wish, language=wish.language or model.template.language) if wish else None
+    receipt = model.emailOptions.to_request() if model.emailOptions else None
+    return replace(receipt, language=receipt.language or model.template.language) if receipt else None
 
 
 def _read_references(page_request: CardRequest[PaymentPageRequest]) -> RequestedPayment:

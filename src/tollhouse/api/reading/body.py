@@ -56,11 +56,11 @@ def _drop_blanks(content: Any, *, decisive: Collection[str]) -> Any:
     return content
 
 
-def _refuse_blanks(schema: Any) -> Any:
+def _reject_blanks(schema: Any) -> Any:
     """Return the schema of a model that rejects empty texts."""
     if schema["type"] == "model":
         return schema | {"config": schema["config"] | {"str_min_length": 1}}
-    return schema | {"schema": _refuse_blanks(schema["schema"])}
+    return schema | {"schema": _reject_blanks(schema["schema"])}
 
 
 TEXT_OF_UNKNOWN = "is not a field of this request"
@@ -128,7 +128,7 @@ class Body(BaseModel):
             return cast("CoreSchema", fields)
         ref = fields.pop("ref", None)
         lax = core_schema.no_info_before_validator_function(cls._read_leniently, fields)
-        return core_schema.lax_or_strict_schema(lax_schema=lax, strict_schema=_refuse_blanks(fields), ref=ref)
+        return core_schema.lax_or_strict_schema(lax_schema=lax, strict_schema=_reject_blanks(fields), ref=ref)
 
     @classmethod
     def _read_leniently(cls, content: Any) -> Any:

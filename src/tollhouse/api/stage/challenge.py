@@ -11,7 +11,7 @@ from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import NO_ORDER, read_id
 from tollhouse.api.reading.requests import read_lenient_request
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.rendered_response import RenderedResponse
 from tollhouse.wire.answers import PaymentAnswer
@@ -61,4 +61,4 @@ class ChallengeCalls(Calls):
         rendered = await self._complete(
             merchant_id=valid.merchant.merchant_id, payment_id=order_id, result=valid.body.result
         )
-        return answer_rendered(rendered)
+        return build_http_response(rendered)

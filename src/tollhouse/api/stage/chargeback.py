@@ -13,7 +13,7 @@ from tollhouse.api.reading.body import naming_faults
 from tollhouse.api.reading.ids import NO_TRANSACTION, read_id
 from tollhouse.api.reading.requests import read_creation
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.payments.dependencies import ChargebackDependencies
 from tollhouse.payments.dispute_steps import DisputeStep
@@ -69,7 +69,7 @@ class IssuerCalls(Calls):
         valid = await read_creation(
             self._authenticator, request, ChargebackRequest, operation="chargeback", digest=self._digest
         )
-        wish = OperationRequest(
+        operation = OperationRequest(
             merchant_id=valid.merchant.merchant_id,
             transaction_id=read_id(request.path_parameters["transactionId"], NO_TRANSACTION),
             request_id=valid.request_id,
@@ -78,6 +78,6 @@ class IssuerCalls(Calls):
             reason=valid.body.reason,
         )
         with naming_faults(FAULT_PATHS):
-            return answer_rendered(
-                await record_chargeback(self._chargebacks, wish, read_sum(valid.body), valid.body.step)
+            return build_http_response(
+                await record_chargeback(self._chargebacks, operation, read_sum(valid.body), valid.body.step)
             )

@@ -150,7 +150,7 @@ class ClockCalls(Calls):
         self._advance = advance
         self._look = look
 
-    @call("POST /stage/clock", "Advance your clock", Purpose.SETS_UP, ClockRequest, ClockAnswer, refuses=(409,))
+    @call("POST /stage/clock", "Advance your clock", Purpose.SETS_UP, ClockRequest, ClockAnswer, rejects=(409,))
     async def post_clock(self, request: Request) -> Response:
         """Advance your clock, and do all work that falls due before, each at its time. Stage only.
 

@@ -23,7 +23,7 @@ from tollhouse.api.reading.body import Body
 from tollhouse.api.reading.ids import read_id
 from tollhouse.api.reading.requests import Digest, read_creation, read_query, read_request
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.idempotency.create import create_once
 from tollhouse.idempotency.model import Claim
@@ -85,7 +85,7 @@ class TestPaymentDataRequest(Body):
             Money.parse(balance, Currency.of(info.data["currency"]))
         return balance
 
-    def to_wish(self, claim: Claim | None) -> TestDataRequest:
+    def to_request(self, claim: Claim | None) -> TestDataRequest:
         """Convert the request to the terms of the issuer, with the claim of its idempotency key."""
         return TestDataRequest(
             type=self.type,
@@ -153,9 +153,9 @@ class TestCardCalls(Calls):
             self._authenticator, request, TestPaymentDataRequest, operation="POST /testPaymentData", digest=self._digest
         )
         claim = valid.claim
-        wish = valid.body.to_wish(claim)
-        made = render(build_answer(await self._test_data.create(valid.merchant.merchant_id, wish)))
-        return answer_rendered(await create_once(self._database, claim, _get_made, bytes, made))
+        requested = valid.body.to_request(claim)
+        made = render(build_answer(await self._test_data.create(valid.merchant.merchant_id, requested)))
+        return build_http_response(await create_once(self._database, claim, _get_made, bytes, made))
 
     @call("GET /testPaymentData", "List your test cards", query=TestPaymentDataQuery, answer=TestPaymentDataListAnswer)
     async def list_test_payment_data(self, request: Request) -> Response:

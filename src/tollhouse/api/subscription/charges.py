@@ -70,8 +70,8 @@ class PreviewRequest(Body):
 class ChargeCalls(Calls):
     """Future charges."""
 
-    def __init__(self, biller: BillingDependencies, authenticator: RequestAuthenticator) -> None:
-        self._biller = biller
+    def __init__(self, billing: BillingDependencies, authenticator: RequestAuthenticator) -> None:
+        self._billing = billing
         self._authenticator = authenticator
 
     @call(
@@ -81,18 +81,18 @@ class ChargeCalls(Calls):
         """Return the next charges of a subscription, if nothing changes. The first may be in progress."""
         valid = await read_query(self._authenticator, request, UpcomingQuery)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        listed = list_upcoming(await access_subscription(self._biller, key), limit=valid.body.limit)
-        return _answer(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
+        listed = list_upcoming(await access_subscription(self._billing, key), limit=valid.body.limit)
+        return _render(UpcomingAnswer(data=[_show_upcoming(upcoming) for upcoming in listed]))
 
     @call("POST /subscription/preview", "Preview a sign-up", Purpose.READS, PreviewRequest, PreviewAnswer)
     async def preview_subscription(self, request: Request) -> Response:
         """Return the charges of a sign-up, at once and later. Nothing is stored."""
         valid = await read_request(self._authenticator, request, PreviewRequest)
         merchant_id, body = valid.merchant.merchant_id, valid.body
-        prices = [price.price for price in body.price] or await _find_prices(self._biller, merchant_id, body.sku)
-        at = body.at or self._biller.clock.now() + self._biller.clock.offset_of(merchant_id)
+        prices = [price.price for price in body.price] or await _find_prices(self._billing, merchant_id, body.sku)
+        at = body.at or self._billing.clock.now() + self._billing.clock.offset_of(merchant_id)
         due, charges = preview(prices, at, limit=body.limit)
-        return _answer(
+        return _render(
             PreviewAnswer(
                 at=render_date(at),
                 amount=due.to_decimal(),
@@ -102,9 +102,9 @@ class ChargeCalls(Calls):
         )
 
 
-async def _find_prices(biller: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
+async def _find_prices(billing: BillingDependencies, merchant_id: int, sku: PreviewSku | None) -> Sequence[Price]:
     """Return the prices of a SKU. Raises Invalid if it is unknown or has none."""
-    found = await biller.lookups.catalog.sku(merchant_id, sku.name) if sku else None
+    found = await billing.lookups.catalog.sku(merchant_id, sku.name) if sku else None
     if found is None:
         raise Invalid({"sku.name": ["is unknown"]})
     if not found.prices:
@@ -135,5 +135,5 @@ def _show_upcoming(upcoming: Upcoming) -> ChargeAnswer:
     )
 
 
-def _answer(content: Any) -> Response:
+def _render(content: Any) -> Response:
     return Response(render(content))

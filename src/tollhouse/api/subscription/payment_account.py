@@ -26,7 +26,7 @@ from tollhouse.billing.changes.change import MISSING
 from tollhouse.billing.changes.change_account import build_change, request_change
 from tollhouse.billing.dependencies import BillingDependencies
 from tollhouse.http.requests import Purpose, Request
-from tollhouse.http.responses import Response, answer_rendered
+from tollhouse.http.responses import Response, build_http_response
 from tollhouse.http.routes import Calls, call
 from tollhouse.kernel.errors import Invalid
 from tollhouse.payments.charge.charge import charge
@@ -64,9 +64,9 @@ class SubscriptionAccountCalls(Calls):
     """The call that changes a subscription's card. `context` has the settings that validation depends on."""
 
     def __init__(
-        self, biller: BillingDependencies, authenticator: RequestAuthenticator, context: Callable[[], dict[str, Any]]
+        self, billing: BillingDependencies, authenticator: RequestAuthenticator, context: Callable[[], dict[str, Any]]
     ) -> None:
-        self._biller = biller
+        self._billing = billing
         self._authenticator = authenticator
         self._context = context
 
@@ -91,15 +91,15 @@ class SubscriptionAccountCalls(Calls):
             self._context(),
             model=SubscriptionAccountRequest,
             find_cross_faults=find_cross_faults,
-            digest=self._biller.lookups.vault.digest,
+            digest=self._billing.lookups.vault.digest,
             operation=CHANGE_OPERATION,
         )
         key = card_request.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         try:
-            rendered = await charge(self._biller.charging, await self._build_intent(request, key, card_request))
+            rendered = await charge(self._billing.charging, await self._build_intent(request, key, card_request))
         except Invalid as error:
-            rendered = await replay_or_reject(self._biller.charging.requests, card_request, error)
-        return answer_rendered(replace(rendered, status=200))  # the verification is recorded as a payment
+            rendered = await replay_or_reject(self._billing.charging.requests, card_request, error)
+        return build_http_response(replace(rendered, status=200))  # the verification is recorded as a payment
 
     async def _build_intent(
         self, request: Request, key: tuple[int, int], card_request: CardRequest[SubscriptionAccountRequest]
@@ -107,11 +107,11 @@ class SubscriptionAccountCalls(Calls):
         """Build the verification. Raises NotFound, and Invalid with all faults of the request."""
         source, consumer = _read_card(card_request)
         requested = await request_change(
-            self._biller, key, source, consumer, request_id=card_request.request_id, claim=card_request.claim
+            self._billing, key, source, consumer, request_id=card_request.request_id, claim=card_request.claim
         )
         if card_request.model is None or card_request.faults:
-            raise Invalid(await find_faults(self._biller.lookups, card_request, requested))
-        intent = await build_change(self._biller, requested)
+            raise Invalid(await find_faults(self._billing.lookups, card_request, requested))
+        intent = await build_change(self._billing, requested)
         reject_misplaced_card_numbers(request, intent, card_request)
         return intent
 

@@ -70,8 +70,8 @@ class SubscriptionRecoverRequest(Body):
 class SubscriptionCalls(Calls):
     """Subscriptions: get, change, cancel and recover."""
 
-    def __init__(self, biller: BillingDependencies, authenticator: RequestAuthenticator) -> None:
-        self._biller = biller
+    def __init__(self, billing: BillingDependencies, authenticator: RequestAuthenticator) -> None:
+        self._billing = billing
         self._authenticator = authenticator
 
     @call("GET /subscription/{subscriptionId}", "Get a subscription", answer=SubscriptionBlock)
@@ -79,7 +79,7 @@ class SubscriptionCalls(Calls):
         """Return a subscription. One whose first payment is pending or failed does not exist."""
         merchant = await self._authenticator.access(request)
         key = merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        return show((await access_subscription(self._biller, key)).subscription)
+        return show((await access_subscription(self._billing, key)).subscription)
 
     @call(
         "PUT /subscription/{subscriptionId}",
@@ -97,9 +97,9 @@ class SubscriptionCalls(Calls):
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
         prices = [price.price for price in valid.body.price]
         if not prices:
-            return show((await access_subscription(self._biller, key)).subscription)
+            return show((await access_subscription(self._billing, key)).subscription)
         with naming_faults({Subject.CURRENCY: "price.{item}.currency"}):
-            return show(await reprice(self._biller, key, prices, request_id=valid.request_id))
+            return show(await reprice(self._billing, key, prices, request_id=valid.request_id))
 
     @call(
         "PUT /subscription/{subscriptionId}/cancel",
@@ -116,7 +116,7 @@ class SubscriptionCalls(Calls):
         """
         valid = await read_request(self._authenticator, request, SubscriptionCancelRequest)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        return show(await cancel(self._biller, key, valid.body.to_cancellation(), request_id=valid.request_id))
+        return show(await cancel(self._billing, key, valid.body.to_cancellation(), request_id=valid.request_id))
 
     @call(
         "PUT /subscription/{subscriptionId}/recover",
@@ -132,7 +132,7 @@ class SubscriptionCalls(Calls):
         """
         valid = await read_request(self._authenticator, request, SubscriptionRecoverRequest)
         key = valid.merchant.merchant_id, read_id(request.path_parameters["subscriptionId"], MISSING)
-        return show(await recover(self._biller, key, request_id=valid.request_id))
+        return show(await recover(self._billing, key, request_id=valid.request_id))
 
 
 def show(subscription: Subscription) -> Response:

@@ -24,7 +24,7 @@ class Cancellation:
     tells_consumer: bool = False
 
 
-async def cancel(biller: BillingDependencies, key: Key, request: Cancellation, *, request_id: str) -> Subscription:
+async def cancel(billing: BillingDependencies, key: Key, request: Cancellation, *, request_id: str) -> Subscription:
     """Cancel a subscription, and return it. Raises NotFound, and Invalid for an expired one."""
     rule = partial(
         lifecycle.cancel,
@@ -33,7 +33,7 @@ async def cancel(biller: BillingDependencies, key: Key, request: Cancellation, *
         reason=request.reason,
         tells_consumer=request.tells_consumer,
     )
-    return await change_subscription(biller, key, rule, request_id=request_id, telling=_choose_event_kind)
+    return await change_subscription(billing, key, rule, request_id=request_id, telling=_choose_event_kind)
 
 
 def _choose_event_kind(before: Subscription, after: Subscription) -> LifecycleEventKind | None:
@@ -42,12 +42,12 @@ def _choose_event_kind(before: Subscription, after: Subscription) -> LifecycleEv
     return DELAYED if after.cancel_at != before.cancel_at else None
 
 
-async def recover(biller: BillingDependencies, key: Key, *, request_id: str) -> Subscription:
+async def recover(billing: BillingDependencies, key: Key, *, request_id: str) -> Subscription:
     """Withdraw a cancellation, and return the subscription; one that is not canceled is unchanged.
 
     Raises NotFound, and Invalid for one that has expired or has nothing left to charge.
     """
-    return await change_subscription(biller, key, lifecycle.recover, request_id=request_id, telling=_choose_recovered)
+    return await change_subscription(billing, key, lifecycle.recover, request_id=request_id, telling=_choose_recovered)
 
 
 def _choose_recovered(_before: Subscription, _after: Subscription) -> LifecycleEventKind:

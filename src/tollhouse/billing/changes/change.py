@@ -21,9 +21,9 @@ Rule = Callable[[SubscriptionContext], Subscription]
 ChooseEventKind = Callable[[Subscription, Subscription], LifecycleEventKind | None]
 
 
-async def access_subscription(biller: BillingDependencies, key: Key) -> SubscriptionContext:
+async def access_subscription(billing: BillingDependencies, key: Key) -> SubscriptionContext:
     """Return a merchant's subscription with the facts for its rules. Raises NotFound."""
-    async with biller.database.acquire() as connection:
+    async with billing.database.acquire() as connection:
         case = await select_case(connection, key)
     if case is None:
         raise NotFound(MISSING)
@@ -31,10 +31,10 @@ async def access_subscription(biller: BillingDependencies, key: Key) -> Subscrip
 
 
 async def change_subscription(
-    biller: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: ChooseEventKind | None = None
+    billing: BillingDependencies, key: Key, rule: Rule, *, request_id: str, telling: ChooseEventKind | None = None
 ) -> Subscription:
     """Change a subscription by a rule, and return it. Raises NotFound, and everything that the rule raises."""
-    async with biller.database.transaction() as connection:
+    async with billing.database.transaction() as connection:
         case = await lock_case(connection, key)
         if case is None:
             raise NotFound(MISSING)
@@ -45,14 +45,14 @@ async def change_subscription(
             )
             kind = telling(case.subscription, after) if telling else None
             if kind is not None:
-                await biller.tell(connection, [LifecycleEvent(kind, after, case.now, request_id)])
+                await billing.tell(connection, [LifecycleEvent(kind, after, case.now, request_id)])
     return after
 
 
-async def reprice(biller: BillingDependencies, key: Key, prices: Sequence[Price], *, request_id: str) -> Subscription:
+async def reprice(billing: BillingDependencies, key: Key, prices: Sequence[Price], *, request_id: str) -> Subscription:
     """Set the prices of a subscription from its next charge on, and return it.
 
     Raises NotFound, and Invalid for one that is over.
     """
     rule = partial(lifecycle.change_prices, prices=prices)
-    return await change_subscription(biller, key, rule, request_id=request_id)
+    return await change_subscription(billing, key, rule, request_id=request_id)

@@ -28,7 +28,7 @@ RUNNING = frozenset(state.value for state in SubscriptionState if state.is_runni
 
 
 async def request_change(
-    biller: BillingDependencies,
+    billing: BillingDependencies,
     key: Key,
     source: RequestedSource,
     consumer: RequestedConsumer,
@@ -37,9 +37,9 @@ async def request_change(
     claim: Claim | None,
 ) -> RequestedPayment:
     """Request the verification of another card for a subscription, whose consumer pays. Raises NotFound."""
-    case = await access_subscription(biller, key)
+    case = await access_subscription(billing, key)
     subscription = case.subscription
-    async with biller.database.acquire() as connection:
+    async with billing.database.acquire() as connection:
         agreement = (await select_agreements(connection, [key]))[key]
     price = Price(AT_ONCE, Money(0, subscription.plan.prices[0].money.currency), repeat=False)
     return RequestedPayment(
@@ -57,9 +57,9 @@ async def request_change(
     )
 
 
-async def build_change(biller: BillingDependencies, requested: RequestedPayment) -> Intent:
+async def build_change(billing: BillingDependencies, requested: RequestedPayment) -> Intent:
     """Build the intent of the verification. Raises RequestRejected, and Invalid for a subscription that is over."""
-    intent = await build_intent(biller.lookups, requested)
+    intent = await build_intent(billing.lookups, requested)
     status = requested.changing.status if requested.changing else ""
     if status not in RUNNING:
         raise Invalid({}, f"The subscription is {status}.")

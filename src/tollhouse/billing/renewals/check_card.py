@@ -29,37 +29,37 @@ UPDATER_RETRY_INTERVAL = timedelta(hours=1)
 log = structlog.get_logger()
 
 
-async def lease_due_cards(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
+async def lease_due_cards(billing: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
     """Lease subscriptions whose cards are due for a check, and learn the clocks of their merchants."""
-    async with biller.database.acquire() as connection:
+    async with billing.database.acquire() as connection:
         cases = await lease_cards(connection, limit=limit, pause=UPDATER_RETRY_INTERVAL)
     for case in cases:
-        biller.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
+        billing.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases
 
 
-async def check_card(biller: BillingDependencies, case: SubscriptionContext) -> None:
+async def check_card(billing: BillingDependencies, case: SubscriptionContext) -> None:
     """Query the updater about the card of a subscription, and apply the update or notify the site. Safe to repeat."""
     subscription = case.subscription
     update = await query_updater(
-        biller.updates, merchant_id=subscription.merchant_id, account_id=subscription.account_id
+        billing.updates, merchant_id=subscription.merchant_id, account_id=subscription.account_id
     )
     log.info("card.checked", subscription_id=subscription.subscription_id, finding=type(update).__name__.lower())
     if isinstance(update, Unknown | NotSent):
         return  # its lease postponed it
     if isinstance(update, Updated):
-        await _apply_card(biller, case, update.card)
+        await _apply_card(billing, case, update.card)
     else:
-        await _record_expiry(biller, case)
+        await _record_expiry(billing, case)
 
 
-async def _apply_card(biller: BillingDependencies, case: SubscriptionContext, card: Card) -> None:
+async def _apply_card(billing: BillingDependencies, case: SubscriptionContext, card: Card) -> None:
     """Apply an updated card to all subscriptions that are charged to it."""
     subscription = case.subscription
-    async with biller.database.transaction() as connection:
+    async with billing.database.transaction() as connection:
         account_id = await apply_update(
             connection,
-            biller.updates.vault,
+            billing.updates.vault,
             merchant_id=subscription.merchant_id,
             account_id=subscription.account_id,
             card=card,
@@ -71,14 +71,14 @@ async def _apply_card(biller: BillingDependencies, case: SubscriptionContext, ca
                 await update_subscriptions(connection, [switched], are_charging=fresh.is_charging)
 
 
-async def _record_expiry(biller: BillingDependencies, case: SubscriptionContext) -> None:
+async def _record_expiry(billing: BillingDependencies, case: SubscriptionContext) -> None:
     """Record the event about a card that expires soon, once for each expiry.
 
     A card that is checked because it was declined had this event before, if it expires soon.
     """
     key = case.subscription.key
-    expiry = await _read_expiry(biller, case)
-    async with biller.database.transaction() as connection:
+    expiry = await _read_expiry(billing, case)
+    async with billing.database.transaction() as connection:
         fresh = (await lock_cases(connection, [key])).get(key)
         if fresh is None or expiry is None or fresh.subscription.account_id != case.subscription.account_id:
             return
@@ -89,12 +89,12 @@ async def _record_expiry(biller: BillingDependencies, case: SubscriptionContext)
         noted = replace(fresh.subscription, check_card_at=check_at if is_later else None)
         await update_subscriptions(connection, [noted], are_charging=fresh.is_charging)
         if _expires_soon(expiry, fresh) and not fresh.subscription.waits_for_account:
-            await biller.tell(connection, [LifecycleEvent(CARD_EXPIRING, noted, fresh.now, new_request_id())])
+            await billing.tell(connection, [LifecycleEvent(CARD_EXPIRING, noted, fresh.now, new_request_id())])
 
 
-async def _read_expiry(biller: BillingDependencies, case: SubscriptionContext) -> Expiry | None:
+async def _read_expiry(billing: BillingDependencies, case: SubscriptionContext) -> Expiry | None:
     key = (case.subscription.merchant_id, case.subscription.account_id)
-    async with biller.database.acquire() as connection:
+    async with billing.database.acquire() as connection:
         card = (await select_cards(connection, [key])).get(key)
     return Expiry(card.expiry_month, card.expiry_year) if card else None
 

@@ -69,50 +69,50 @@ class Due(Struct, frozen=True):
     agreement: Agreement
 
 
-async def lease_due(biller: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
+async def lease_due(billing: BillingDependencies, *, limit: int) -> list[SubscriptionContext]:
     """Lease due subscriptions, and learn the clocks of their merchants.
 
     While renewals are paused (`billing.renewals.breaker`), nothing is charged by real time; other processing continues.
     """
-    async with biller.database.acquire() as connection:
+    async with billing.database.acquire() as connection:
         hour = await count_renewals(connection, 0)
         cases = await lease_due_subscriptions(
             connection, limit=limit, charge_limit=min(limit, hour.room), lease_seconds=LEASE_SECONDS
         )
     for case in cases:
-        biller.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
+        billing.clock.observe_offset(case.subscription.merchant_id, case.clock_offset)
     return cases
 
 
-async def load_due(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> list[Due]:
+async def load_due(billing: BillingDependencies, cases: Sequence[SubscriptionContext]) -> list[Due]:
     """Return the charges that may be made now; end, skip or postpone all other subscriptions.
 
     Each charge by real time counts for its hour.
     """
     charging = [(case, charge) for case in cases if (charge := _find_due_charge(case)) is not None]
     charging_keys = {case.subscription.key for case, _ in charging}
-    await _process_others(biller, [case for case in cases if case.subscription.key not in charging_keys])
+    await _process_others(billing, [case for case in cases if case.subscription.key not in charging_keys])
     if not charging:
         return []
-    async with biller.database.acquire() as connection:
+    async with billing.database.acquire() as connection:
         agreements = await select_agreements(connection, charging_keys)
         accounts = await select_cards(
             connection, {(case.subscription.merchant_id, case.subscription.account_id) for case, _ in charging}
         )
-    found = await _build_charges(biller, charging, agreements, accounts)
+    found = await _build_charges(billing, charging, agreements, accounts)
     if counted := sum(not due.case.clock_offset for due in found):
-        async with biller.database.acquire() as connection:
+        async with billing.database.acquire() as connection:
             await count_renewals(connection, counted)
     return found
 
 
-async def renew(biller: BillingDependencies, due: Due) -> RenderedResponse | None:
+async def renew(billing: BillingDependencies, due: Due) -> RenderedResponse | None:
     """Charge a subscription for its next period, and return the response; None if it was changed meanwhile.
 
     Raises Unavailable if the payment may have begun or not; the expiry of the lease or the resolver resolves that.
     """
     try:
-        return await charge(biller.charging, await build_intent(biller.lookups, _request_renewal(due)))
+        return await charge(billing.charging, await build_intent(billing.lookups, _request_renewal(due)))
     except ConcurrentChange:
         log.info("renewal.superseded", subscription_id=due.case.subscription.subscription_id)
         return None
@@ -129,7 +129,7 @@ def _find_due_charge(case: SubscriptionContext) -> Charge | None:
 
 
 async def _build_charges(
-    biller: BillingDependencies,
+    billing: BillingDependencies,
     charging: Sequence[tuple[SubscriptionContext, Charge]],
     agreements: dict[tuple[int, int], Agreement],
     accounts: dict[tuple[int, UUID], StoredCard],
@@ -140,44 +140,44 @@ async def _build_charges(
         subscription = case.subscription
         account = accounts.get((subscription.merchant_id, subscription.account_id))
         agreement = agreements.get(subscription.key)
-        site = await biller.lookups.catalog.site(subscription.merchant_id, subscription.site_id)
+        site = await billing.lookups.catalog.site(subscription.merchant_id, subscription.site_id)
         if not case.is_merchant_active:
             put_off.append(case)
         elif account is None or agreement is None or site is None:
             log.error("renewal.reference_missing", subscription_id=subscription.subscription_id)
             put_off.append(case)
         elif choose_allowed_time(case.now, brand=account.brand, declines=case.declines) > case.now:
-            await _wait_for_scheme(biller, case, brand=account.brand)
+            await _wait_for_scheme(billing, case, brand=account.brand)
         else:
             found.append(Due(case, due_charge, account, agreement))
     if put_off:
-        async with biller.database.acquire() as connection:
+        async with billing.database.acquire() as connection:
             await release_subscriptions(connection, put_off, pause_seconds=RETRY_INTERVAL_SECONDS)
     return found
 
 
-async def _wait_for_scheme(biller: BillingDependencies, case: SubscriptionContext, *, brand: str) -> None:
+async def _wait_for_scheme(billing: BillingDependencies, case: SubscriptionContext, *, brand: str) -> None:
     """Postpone a charge to the time that the limits of the card's scheme allow after recent declines."""
-    async with biller.database.transaction() as connection:
+    async with billing.database.transaction() as connection:
         fresh = (await lock_cases(connection, [case.subscription.key]))[case.subscription.key]
         if fresh.lease == case.lease:
             at = choose_allowed_time(fresh.now, brand=brand, declines=fresh.declines)
             await update_subscriptions(connection, [replace(fresh.subscription, charge_at=at)])
 
 
-async def _process_others(biller: BillingDependencies, cases: Sequence[SubscriptionContext]) -> None:
+async def _process_others(billing: BillingDependencies, cases: Sequence[SubscriptionContext]) -> None:
     """End subscriptions that are over, and skip periods that cost nothing, by the facts under the lock."""
     if not cases:
         return
     leases = {case.subscription.key: case.lease for case in cases}
-    async with biller.database.transaction() as connection:
+    async with billing.database.transaction() as connection:
         fresh = await lock_cases(connection, leases)
         held = [case for key, case in sorted(fresh.items()) if case.lease == leases[key]]
-        await _write_others(biller, connection, held)
+        await _write_others(billing, connection, held)
 
 
 async def _write_others(
-    biller: BillingDependencies, connection: PlainConnection, cases: Sequence[SubscriptionContext]
+    billing: BillingDependencies, connection: PlainConnection, cases: Sequence[SubscriptionContext]
 ) -> None:
     ended = [(case, over) for case in cases if (over := end_what_is_over(case)) is not None]
     over_keys = {over.key for _, over in ended}
@@ -189,7 +189,7 @@ async def _write_others(
     await update_subscriptions(connection, [over for _, over in ended] + passed + kept)
     lifecycle_events = [_describe_end(over, case) for case, over in ended]
     if lifecycle_events:
-        await biller.tell(connection, lifecycle_events)
+        await billing.tell(connection, lifecycle_events)
 
 
 def _costs_nothing(case: SubscriptionContext) -> bool:

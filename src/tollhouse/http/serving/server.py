@@ -29,7 +29,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tollhouse.http.refusals import REFUSALS, build_refusal
+from tollhouse.http.rejections import REJECTIONS, build_rejection
 from tollhouse.http.serving.connections import Connections
 from tollhouse.http.serving.cycle import Cycle
 from tollhouse.kernel.addresses import Network
@@ -176,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self._has_begun:
             self._abort("silent")
         else:
-            self._refuse("body_late" if self._is_in_body else "headers_late")
+            self._reject("body_late" if self._is_in_body else "headers_late")
 
     def pause_writing(self) -> None:
         """Start the time-out for the client to receive the response."""
@@ -204,10 +204,10 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._held_bytes = 0  # no protocol but this one is spoken here: what follows is dropped
         except httptools.HttpParserError:
-            self._refuse(self._reason or "malformed")
+            self._reject(self._reason or "malformed")
         else:
             if self._held_bytes > self._bounds.max_header_bytes:
-                self._refuse("headers_large")
+                self._reject("headers_large")
             elif not (self._is_in_head or self._is_in_body or self._is_between()):
                 self._deadline = NEVER
 
@@ -323,11 +323,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._linger()
 
     def _fail(self, reason: str) -> None:
-        """Stop the parser; `data_received` refuses the request."""
+        """Stop the parser; `data_received` rejects the request."""
         self._reason = reason
         raise Refused(reason)
 
-    def _refuse(self, reason: str) -> None:
+    def _reject(self, reason: str) -> None:
         """Respond to a request that exceeded a limit if it is its turn, and end the connection.
 
         Responses that are owed to earlier requests of the connection come first.
@@ -346,7 +346,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if not is_own and not self._is_between():
             return
-        self.transport.write(build_refusal(REFUSALS[reason], self.server_state.default_headers))
+        self.transport.write(build_rejection(REJECTIONS[reason], self.server_state.default_headers))
         self._linger()
 
     def _linger(self) -> None:

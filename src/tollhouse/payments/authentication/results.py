@@ -11,7 +11,7 @@ from tollhouse.payments.authentication.resume import apply_decision, load_paymen
 from tollhouse.payments.dependencies import AuthenticationDependencies
 from tollhouse.threeds.elements import FORM, TRANSIENT, UNKNOWN_TRANSACTION, ProtocolError
 from tollhouse.threeds.lifecycle import find_state_after_challenge
-from tollhouse.threeds.messages import build_erro, build_rres, parse_rreq, refuse_result
+from tollhouse.threeds.messages import build_erro, build_rres, parse_rreq, reject_result
 from tollhouse.threeds.model import Authentication, AuthenticationState, ChallengeResult
 from tollhouse.threeds.store import select_by_trans_id, update_result
 
@@ -38,7 +38,7 @@ async def _record(deps: AuthenticationDependencies, result: ChallengeResult) -> 
         authentication = await select_by_trans_id(connection, result.three_ds_server_trans_id)
     authentication = _check_origin(authentication, result)
     if result.cavv is not None and await is_used(deps, authentication, result.cavv):
-        raise refuse_result(result, FORM, "authenticationValue")
+        raise reject_result(result, FORM, "authenticationValue")
     payment = await load_payment(deps, authentication)
     state = find_state_after_challenge(result, proceed_without_3ds=payment.proceed_without_3ds)
     async with deps.database.acquire() as connection:
@@ -60,12 +60,12 @@ def _check_origin(authentication: Authentication | None, result: ChallengeResult
     The Directory Server's ID never passes through the browser, so only the Directory Server knows it.
     """
     if authentication is None:
-        raise refuse_result(result, UNKNOWN_TRANSACTION, "threeDSServerTransID")
+        raise reject_result(result, UNKNOWN_TRANSACTION, "threeDSServerTransID")
     if authentication.state is AuthenticationState.REQUESTED:
-        raise refuse_result(result, TRANSIENT, "the answer to the AReq is still being read")
+        raise reject_result(result, TRANSIENT, "the answer to the AReq is still being read")
     ids = (authentication.acs_trans_id, authentication.ds_trans_id)
     if None in ids or not compare_digest(f"{ids[0]} {ids[1]}", f"{result.acs_trans_id} {result.ds_trans_id}"):
-        raise refuse_result(result, UNKNOWN_TRANSACTION, "acsTransID,dsTransID")
+        raise reject_result(result, UNKNOWN_TRANSACTION, "acsTransID,dsTransID")
     if authentication.version != result.version:
-        raise refuse_result(result, FORM, "messageVersion")
+        raise reject_result(result, FORM, "messageVersion")
     return authentication

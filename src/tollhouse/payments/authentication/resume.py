@@ -14,7 +14,7 @@ import structlog
 
 from tollhouse.kernel import codes
 from tollhouse.kernel.card import Card, Cvv
-from tollhouse.kernel.errors import InternalError, Refusal
+from tollhouse.kernel.errors import InternalError, Rejection
 from tollhouse.merchants.store import select_is_merchant_active
 from tollhouse.payments import lifecycle
 from tollhouse.payments.authentications import build_proof
@@ -59,8 +59,8 @@ async def _continue_or_fail(deps: AuthenticationDependencies, payment: Payment, 
     if code is None:
         await resume(deps, payment, authentication)
     else:
-        refused = lifecycle.fail(payment, code, deps.clock.now_of(payment.merchant_id))
-        await finish_attempt(deps.finish, payment, refused, erase_code_of=authentication.series_id)
+        failed = lifecycle.fail(payment, code, deps.clock.now_of(payment.merchant_id))
+        await finish_attempt(deps.finish, payment, failed, erase_code_of=authentication.series_id)
 
 
 async def _find_failure_code(
@@ -151,7 +151,7 @@ async def _sweep_one(deps: AuthenticationDependencies, authentication: Authentic
             await apply_decision(deps, authentication)
         else:
             await abandon(deps, authentication)
-    except Refusal as error:
+    except Rejection as error:
         log.warning("authentication.sweep_failed", error=type(error).__name__, **_name(authentication))
     except Exception:
         log.exception("authentication.sweep_failed", **_name(authentication))

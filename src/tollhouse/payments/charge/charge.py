@@ -44,8 +44,8 @@ async def begin_payment(work: RunningRequest, deps: ChargeDependencies, intent: 
     if not isinstance(begun, Committed):
         return await _respond_not_begun(deps, intent.requested.claim, payment, begun)
     work.note_begun(payment)
-    payment, refused_with = apply_risk_rules(deps, payment, intent, begun)
-    return await execute_attempt(deps, payment, intent, refused_with=refused_with)
+    payment, failure_code = apply_risk_rules(deps, payment, intent, begun)
+    return await execute_attempt(deps, payment, intent, failure_code=failure_code)
 
 
 def _build_record(deps: ChargeDependencies, intent: Intent, payment: Payment) -> BeginRecord:
@@ -82,25 +82,25 @@ async def _respond_not_begun(
 def apply_risk_rules(
     deps: ChargeDependencies, payment: Payment, intent: Intent, found: Committed
 ) -> tuple[Payment, str | None]:
-    """Return the payment with the facts found at begin, and the code with which it is refused, or None.
+    """Return the payment with the facts found at begin, and the code with which it fails, or None.
 
     A disabled card is not charged by request; its subscriptions continue.
     """
-    refused_with = assess(found.facts, deps.limits) or intent.refused_with
+    failure_code = assess(found.facts, deps.limits) or intent.failure_code
     if not found.is_account_disabled:
-        return payment, refused_with
+        return payment, failure_code
     if payment.source.is_stored and not payment.renewing:
-        refused_with = refused_with or codes.ACCOUNT_DISABLED
-    return replace(payment, source=replace(payment.source, is_disabled=True)), refused_with
+        failure_code = failure_code or codes.ACCOUNT_DISABLED
+    return replace(payment, source=replace(payment.source, is_disabled=True)), failure_code
 
 
 async def execute_attempt(
-    deps: ChargeDependencies, payment: Payment, intent: Intent, *, refused_with: str | None
+    deps: ChargeDependencies, payment: Payment, intent: Intent, *, failure_code: str | None
 ) -> RenderedResponse:
     """Call the acquirer for a begun payment, or start the challenge that comes first."""
-    if refused_with is not None:
+    if failure_code is not None:
         return await finish_attempt(
-            deps.finish, payment, lifecycle.fail(payment, refused_with, deps.clock.now_of(payment.merchant_id))
+            deps.finish, payment, lifecycle.fail(payment, failure_code, deps.clock.now_of(payment.merchant_id))
         )
     browser, external = intent.requested.consumer.browser, intent.requested.source.external_authentication
     if intent.asks_authentication:
@@ -116,8 +116,8 @@ async def execute_attempt(
         )
     payment = lifecycle.record_decline(payment, outcome).with_attempt(answered_at=deps.clock.now())
     if not payment.may_redirect:
-        refused = lifecycle.fail(payment, codes.AUTHENTICATION_REQUIRED, deps.clock.now_of(payment.merchant_id))
-        return await finish_attempt(deps.finish, payment, refused)
+        failed = lifecycle.fail(payment, codes.AUTHENTICATION_REQUIRED, deps.clock.now_of(payment.merchant_id))
+        return await finish_attempt(deps.finish, payment, failed)
     return await demand_authentication(
         deps.authentication, payment, intent.card, browser=browser, after_soft_decline=True
     )

@@ -74,7 +74,7 @@ class Intent(Struct, frozen=True):
     redirect_url: str
     acquirer: str
     #: The code, such as 1020, with which the payment fails without an acquirer call; or None.
-    refused_with: str | None
+    failure_code: str | None
 
 
 async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> Intent:
@@ -116,7 +116,7 @@ async def build_intent(lookups: IntentLookups, requested: RequestedPayment) -> I
         ipn_url=requested.ipn_url or offer.site.ipn_url,
         redirect_url=requested.redirect_url or offer.site.redirect_url,
         acquirer=acquirer or NO_ACQUIRER,
-        refused_with=_find_failure_code(requested, found, acquirer),
+        failure_code=_find_failure_code(requested, found, acquirer),
     )
 
 
@@ -291,7 +291,7 @@ def _choose_acquirer(lookups: IntentLookups, requested: RequestedPayment) -> str
 
 
 def _find_failure_code(requested: RequestedPayment, found: References, acquirer: str | None) -> str | None:
-    """Refuse a disabled card by request; its subscriptions continue."""
+    """Reject a disabled card by request; its subscriptions continue."""
     if found.account is not None and found.account.disabled and requested.renewing is None:
         return codes.ACCOUNT_DISABLED
     return codes.NO_ROUTE if acquirer is None else None

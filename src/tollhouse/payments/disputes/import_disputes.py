@@ -23,7 +23,7 @@ import structlog
 
 from tollhouse.acquirers.model import Acquirer, AcquirerDispute, DisputeQuery, NotSent, Unknown
 from tollhouse.idempotency.model import Claim
-from tollhouse.kernel.errors import NotFound, Refusal, Unavailable
+from tollhouse.kernel.errors import NotFound, Rejection, Unavailable
 from tollhouse.payments.dependencies import DisputeDependencies
 from tollhouse.payments.disputes.chargeback import record_dispute
 from tollhouse.payments.lifecycle import read_reference
@@ -125,7 +125,7 @@ async def _record(deps: DisputeDependencies, acquirer: str, dispute: AcquirerDis
     except NotFound:
         log.warning("dispute.payment_unknown", **where)
         return False
-    except Refusal as error:  # the acquirer will send it again
+    except Rejection as error:  # the acquirer will send it again
         log.warning("dispute.import_failed", error=type(error).__name__, **where)
         return False
     except Exception:  # the acquirer will send it again; the others of the page are recorded

@@ -146,7 +146,7 @@ class Issuer:
         self, asked: AuthorizationRequest | OperationMessage, way: DeliveryPlan, decide: Decide
     ) -> bytes | Silence:
         if way.delivery is DeliveryMode.PROMPT:
-            return _answer(asked, await decide())
+            return _respond(asked, await decide())
         return await self._deliver_badly(asked, way, decide)
 
     async def _deliver_badly(
@@ -170,7 +170,7 @@ class Issuer:
             return Silence(MAX_SILENCE_SECONDS)
         elif delivery is DeliveryMode.SLOW:
             await asyncio.sleep(way.seconds)
-        return _answer(asked, result)
+        return _respond(asked, result)
 
     async def _decide_late(self, reference: str, decide: Decide) -> IssuerResponse:
         """Delay a message until its time is over or a reversal overtakes it, then decide it."""
@@ -185,7 +185,7 @@ class Issuer:
         return await decide(outruns_reversal=True)
 
 
-def _answer(asked: AuthorizationRequest | OperationMessage, result: IssuerResponse) -> bytes:
+def _respond(asked: AuthorizationRequest | OperationMessage, result: IssuerResponse) -> bytes:
     return messages.build_answer(asked.reference, asked.amount_minor, asked.currency, result)
 
 

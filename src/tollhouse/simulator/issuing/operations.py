@@ -39,7 +39,7 @@ async def carry_out(
     position = await _lock_position(connection, operation.original_reference)
     result = _draft_result(positions.choose_response_code(operation, position, card))
     if await queries.insert_operation(connection, **_columns(operation, position, result)) is None:
-        return await _answer_known(connection, operation, position, result if outruns_reversal else None)
+        return await _respond_to_known(connection, operation, position, result if outruns_reversal else None)
     if position is not None and result.approval_code is not None:
         await _move(connection, position, positions.carry_out(operation, position))
         await _book(connection, operation, position, card)
@@ -74,14 +74,14 @@ async def reverse(connection: PlainConnection, reference: str) -> None:
         )
 
 
-async def _answer_known(
+async def _respond_to_known(
     connection: PlainConnection, operation: OperationMessage, position: CardBalance | None, late: IssuerResponse | None
 ) -> IssuerResponse:
     """Respond to an operation that arrived before, or whose reversal did. It moves no money."""
-    refused = late or IssuerResponse(rules.REVERSED_BEFORE, None, None, None)
-    columns = _columns(operation, position, refused)
+    declined = late or IssuerResponse(rules.REVERSED_BEFORE, None, None, None)
+    columns = _columns(operation, position, declined)
     if await queries.update_reversed_operation(connection, **columns) is not None:
-        return refused
+        return declined
     row = await queries.update_operation_deliveries(
         connection,
         reference=operation.reference,

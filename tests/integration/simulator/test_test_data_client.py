@@ -19,15 +19,15 @@ NOW = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
 @pytest.fixture
-async def desk(edge: str) -> AsyncIterator[data.TestDataClient]:
-    """The desk at a simulator in another process, as far as it can tell."""
+async def client(edge: str) -> AsyncIterator[data.TestDataClient]:
+    """A client of test payment data, as of a simulator in another process."""
     way = HttpTransport(f"{edge}/simulator", authorization=f"Bearer {SECRET}")
     yield data.TestDataClient(way, lambda _: NOW)
     await way.close()
 
 
-def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = None) -> data.TestDataRequest:
-    """Wish for a card with 100.00 USD that says as much as a card may."""
+def build_request(kind: data.Type = "visa", key: str | None = None, digest: str | None = None) -> data.TestDataRequest:
+    """Return the request for a card with 100.00 USD and every option."""
     ips = [f"2001:db8:1111:2222:3333:4444:5555:{n:04x}" for n in range(50)]
     comment = "\N{SNOWMAN}" * 255
     return data.TestDataRequest(
@@ -35,38 +35,38 @@ def wish(kind: data.Type = "visa", key: str | None = None, digest: str | None = 
     )
 
 
-async def test_test_data_is_created_read_changed_and_deleted(desk: data.TestDataClient) -> None:
+async def test_test_data_is_created_read_changed_and_deleted(client: data.TestDataClient) -> None:
     """Created data is found, changed and deleted; missing data is NotFound."""
-    made = await desk.create(1, wish())
+    made = await client.create(1, build_request())
 
-    assert await desk.read(1, made.id) == made
-    assert (await desk.change(1, made.id, balanceMinor=5)).balance == Money(5, Currency.of("USD"))
-    await desk.delete(1, made.id)
+    assert await client.read(1, made.id) == made
+    assert (await client.change(1, made.id, balanceMinor=5)).balance == Money(5, Currency.of("USD"))
+    await client.delete(1, made.id)
     for asking in (
-        desk.read(1, made.id),
-        desk.change(1, made.id, blocked=True),
-        desk.delete(1, made.id),
-        desk.read(2, 7),
+        client.read(1, made.id),
+        client.change(1, made.id, blocked=True),
+        client.delete(1, made.id),
+        client.read(2, 7),
     ):
         with pytest.raises(NotFound):
             await asking
 
 
-async def test_a_full_page_fits(desk: data.TestDataClient) -> None:
+async def test_a_full_page_fits(client: data.TestDataClient) -> None:
     """The largest page of the largest cards is not too long an answer."""
-    made = [await desk.create(1, wish()) for _ in range(100)]
-    page, total = await desk.list(1, type_=None, limit=100, offset=0)
+    made = [await client.create(1, build_request()) for _ in range(100)]
+    page, total = await client.list(1, type_=None, limit=100, offset=0)
 
     assert (page, total) == (made[::-1], 100)
 
 
-async def test_a_request_of_another_body(desk: data.TestDataClient) -> None:
+async def test_a_request_of_another_body(client: data.TestDataClient) -> None:
     """A request's name with another digest is refused."""
-    made = await desk.create(1, wish(key="k", digest="d"))
+    made = await client.create(1, build_request(key="k", digest="d"))
 
-    assert await desk.create(1, wish(key="k", digest="d")) == made
+    assert await client.create(1, build_request(key="k", digest="d")) == made
     with pytest.raises(RequestIdReused):
-        await desk.create(1, wish(key="k", digest="other"))
+        await client.create(1, build_request(key="k", digest="other"))
 
 
 async def test_nobody_there() -> None:
