@@ -19,28 +19,28 @@ async def look_up(shop: WebShop, key: str, *, address: str = "127.0.0.1", forwar
     return answer.status_code
 
 
-async def test_no_key(shop: WebShop) -> None:
-    """A request without a key is 401, on every path that needs one, before anything else of it is looked at."""
+async def test_missing_key_is_401(shop: WebShop) -> None:
+    """A request without a key is 401 on every path that needs one, whatever else is wrong with it."""
     for answer in (await shop.pay({}, key=""), await shop.pay(content=b"{", key="", headers={"Content-Type": ""})):
         await expect_rejection(shop, answer, status=401)
         assert answer.json()["message"] == "The API key is missing. Send it in the Authorization header."
     assert (await shop.get("/payment/1", key="")).status_code == 401
 
 
-async def test_wrong_keys(shop: WebShop) -> None:
-    """A key that nobody has is 401."""
+async def test_wrong_key_is_401(shop: WebShop) -> None:
+    """An unknown key is 401."""
     for key in ("th_stage_" + "0" * 40, "x", "Bearer", "Basic dGg6", "k" * 5000, "ké", "0"):
         await expect_rejection(shop, await shop.pay(key=key), status=401)
 
 
-async def test_parts_of_a_key(shop: WebShop) -> None:
-    """A key is right as a whole or not at all."""
+async def test_part_of_a_key_is_401(shop: WebShop) -> None:
+    """A shortened, extended or otherwise written key is 401."""
     for key in (shop.merchant.key[:-1], shop.merchant.key + "0", shop.merchant.key.upper()):
         await expect_rejection(shop, await shop.pay(key=key), status=401)
 
 
-async def test_keys_of_the_other_environment(shop: WebShop, opened: OpenShop) -> None:
-    """The prefix of a key tells that it was sent to the wrong place, and the answer says so."""
+async def test_key_of_the_other_environment_is_named(shop: WebShop, opened: OpenShop) -> None:
+    """The response to a key of the other environment names both environments."""
     answer = await shop.pay(key="th_live_0000")
     await expect_rejection(shop, answer, status=401)
     assert answer.json()["message"] == "This API key is for live, but this gateway is stage. Use one of its own keys."
@@ -48,8 +48,8 @@ async def test_keys_of_the_other_environment(shop: WebShop, opened: OpenShop) ->
     assert (await live.pay(key="th_stage_0000")).json()["message"].startswith("This API key is for stage")
 
 
-async def test_expired_keys(shop: WebShop) -> None:
-    """A key is good until the moment it expires."""
+async def test_expired_key_is_rejected(shop: WebShop) -> None:
+    """A key is valid until its expiry."""
     expired, good = [await add_key(shop, expires_in=timedelta(hours=hours)) for hours in (-1, 1)]
     answer = await shop.pay(key=expired)
     await expect_rejection(shop, answer, status=401)
@@ -57,8 +57,8 @@ async def test_expired_keys(shop: WebShop) -> None:
     assert (await shop.pay(key=good)).status_code == 201
 
 
-async def test_addresses_off_the_list(shop: WebShop) -> None:
-    """A key with a list of addresses is 403 from anywhere else, whatever the request says of itself."""
+async def test_address_off_the_list_is_rejected(shop: WebShop) -> None:
+    """A key with a list of addresses is 403 from any other address, whatever headers the request has."""
     key = await add_key(shop, networks=["198.51.100.0/24", "2001:db8::/32"])
     await expect_rejection(shop, await shop.pay(key=key), status=403)
     assert await look_up(shop, key, address=ALLOWED) == 404
@@ -87,8 +87,8 @@ FORWARDED = (
 )
 
 
-async def test_addresses_behind_proxies(opened: OpenShop) -> None:
-    """Behind trusted proxies the caller is the nearest address that is none of theirs; what is before may be forged."""
+async def test_caller_behind_proxies_is_the_nearest_untrusted_address(opened: OpenShop) -> None:
+    """Behind trusted proxies the caller is the nearest address that is not a proxy; earlier ones may be forged."""
     for proxies, network in (
         ("10.0.0.0/8, 2001:db8:ffff::/48", "198.51.100.0/24"),
         ("::ffff:10.0.0.0/104, 2001:db8:ffff::/48", "::ffff:198.51.100.0/120"),
@@ -105,7 +105,7 @@ SPELLINGS = ("203.0.113.45", "::ffff:203.0.113.45", "203.0.113.45:443", "[::FFFF
 
 
 async def test_limits_count_one_address_once(opened: OpenShop) -> None:
-    """Whatever limits an address counts it as one, in whichever spelling it comes, and another address as another."""
+    """A limit counts all spellings of an address as one, and another address as another."""
     for setting, value, status in (("tokenize_by_address", 3, 429), ("unknown_keys_by_address", 3, 429)):
         shop = await opened(trusted_proxies="127.0.0.0/8", **{setting: value})
         statuses = []
@@ -136,7 +136,7 @@ KEYED_CALLS = (
 
 
 async def test_unknown_keys_are_limited_on_every_kind_of_call(opened: OpenShop) -> None:
-    """An address that sent too many unknown keys is 429 with them on any call, and its known key is good on each."""
+    """After too many unknown keys an address is 429 with them on any call, and its known key still works."""
     shop = await opened(unknown_keys_by_address=2)
     for number in range(2):
         assert (await shop.get("/payment/1", key=f"th_stage_{number}")).status_code == 401
@@ -150,21 +150,21 @@ async def test_unknown_keys_are_limited_on_every_kind_of_call(opened: OpenShop) 
         assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in answers[:2])
 
 
-async def test_the_challenge(shop: WebShop) -> None:
-    """Whoever comes without a key, or with a wrong one, is told how to authenticate."""
+async def test_401_has_www_authenticate(shop: WebShop) -> None:
+    """A response to a missing or wrong key names the authentication scheme."""
     for answer in (await shop.pay(key=""), await shop.pay(key="wrong"), await shop.get("/payment/1", key="wrong")):
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tollhouse"')
     assert "www-authenticate" not in (await shop.get("/payment/1")).headers
 
 
-async def test_forms_of_the_header(shop: WebShop) -> None:
-    """The bare key of the public clients, and `Bearer` before it."""
+async def test_key_is_accepted_bare_and_after_bearer(shop: WebShop) -> None:
+    """The key is accepted as public clients send it, and after `Bearer`."""
     for form in ("{}", "Bearer {}", "bearer {}", "BEARER  {}", " {} "):
         assert (await shop.pay(key=form.format(shop.merchant.key))).status_code == 201, form
 
 
 async def test_other_merchants_see_nothing(shop: WebShop) -> None:
-    """What belongs to one merchant is to another as if it were not there."""
+    """Objects of one merchant do not exist for another."""
     body = (await shop.pay()).json()
     transaction = f"/payment/{body['payment']['transactionId']}"
     assert (await shop.get(transaction)).status_code == 200
@@ -184,8 +184,8 @@ async def test_other_merchants_see_nothing(shop: WebShop) -> None:
     await expect_rejection(shop, answer, "sku.siteId", stored=stored)
 
 
-async def test_ids_of_other_merchants_are_ones_own(shop: WebShop) -> None:
-    """A consumer id that belongs to somebody else's consumer is just a name that this merchant gives."""
+async def test_consumer_id_of_another_merchant_is_a_new_name(shop: WebShop) -> None:
+    """The consumer ID of another merchant is an external ID like any other."""
     person = (await shop.pay()).json()["consumer"]["id"]
     body = shop.payment(sku=shop.sku(siteId=str(shop.other.site_id)))
     body["consumer"]["id"] = person
@@ -195,8 +195,8 @@ async def test_ids_of_other_merchants_are_ones_own(shop: WebShop) -> None:
     assert answer.json()["consumer"]["externalId"] == person
 
 
-async def test_keys_on_tokenize(shop: WebShop) -> None:
-    """On `/tokenize` a key that may not be used is as good as none: the token is anybody's."""
+async def test_unusable_key_on_tokenize_counts_as_none(shop: WebShop) -> None:
+    """On `/tokenize` an unusable key counts as none: any merchant may use the token."""
     expired = await add_key(shop, expires_in=timedelta(hours=-1))
     elsewhere = await add_key(shop, networks=["198.51.100.0/24"])
     for key in ("", "wrong", expired, elsewhere):

@@ -30,15 +30,15 @@ async def send(shop: WebShop, path: str, content: Any, **headers: str) -> Any:
     "content_type",
     ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json", "application/jsonp"],
 )
-async def test_bodies_of_other_types(refusing_shop: WebShop, path: str, content_type: str) -> None:
-    """A body that does not say that it is JSON is 415, also when it is."""
+async def test_body_of_another_type_is_415(refusing_shop: WebShop, path: str, content_type: str) -> None:
+    """A body without the content type of JSON is 415, even if it is JSON."""
     answer = await send(refusing_shop, path, dump(card()), **{"Content-Type": content_type})
     await expect_rejection(refusing_shop, answer, status=415)
 
 
 @PATHS
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", " application/json "])
-async def test_spellings_of_the_type(refusing_shop: WebShop, path: str, content_type: str) -> None:
+async def test_content_type_ignores_case_and_parameters(refusing_shop: WebShop, path: str, content_type: str) -> None:
     """Parameters and the case of the content type do not matter."""
     answer = await send(refusing_shop, path, b"{}", **{"Content-Type": content_type})
     await expect_rejection(refusing_shop, answer, *REQUIRED[path])
@@ -46,14 +46,14 @@ async def test_spellings_of_the_type(refusing_shop: WebShop, path: str, content_
 
 @PATHS
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b" [ ] \n"])
-async def test_empty_bodies(refusing_shop: WebShop, path: str, content: bytes) -> None:
-    """Nothing at all and the `[]` of PHP are an empty object: every required field is named at once."""
+async def test_empty_body_is_an_empty_object(refusing_shop: WebShop, path: str, content: bytes) -> None:
+    """No body and the `[]` of PHP are an empty object: every required field is named at once."""
     await expect_rejection(refusing_shop, await send(refusing_shop, path, content), *REQUIRED[path])
 
 
 @PATHS
-async def test_an_empty_body_needs_no_type(refusing_shop: WebShop, path: str) -> None:
-    """Where there is no body, there is no type to be wrong."""
+async def test_empty_body_needs_no_content_type(refusing_shop: WebShop, path: str) -> None:
+    """A request without a body needs no content type."""
     answer = await send(refusing_shop, path, b"", **{"Content-Type": ""})
     await expect_rejection(refusing_shop, answer, *REQUIRED[path])
 
@@ -75,8 +75,8 @@ async def test_an_empty_body_needs_no_type(refusing_shop: WebShop, path: str) ->
         b"\0",
     ],
 )
-async def test_malformed_bodies(refusing_shop: WebShop, path: str, content: bytes) -> None:
-    """What is not JSON is 400 and says where it stops being JSON."""
+async def test_malformed_body_is_400(refusing_shop: WebShop, path: str, content: bytes) -> None:
+    """A body that is not JSON is 400 with the position of its fault."""
     answer = await send(refusing_shop, path, content)
     await expect_rejection(refusing_shop, answer)
     assert answer.json()["message"].startswith("The body is not JSON: line ")
@@ -84,7 +84,7 @@ async def test_malformed_bodies(refusing_shop: WebShop, path: str, content: byte
 
 @PATHS
 @pytest.mark.parametrize("content", [b"5", b'"text"', b"null", b"true", b"[1]", b"[{}]", b"1.5"])
-async def test_bodies_that_are_no_object(refusing_shop: WebShop, path: str, content: bytes) -> None:
+async def test_body_that_is_no_object_is_400(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """JSON of another kind than an object is 400."""
     answer = await send(refusing_shop, path, content)
     await expect_rejection(refusing_shop, answer)
@@ -103,7 +103,7 @@ async def test_bodies_that_are_no_object(refusing_shop: WebShop, path: str, cont
     ],
     ids=["no byte of UTF-8", "a surrogate", "overlong", "Latin-1", "UTF-16"],
 )
-async def test_other_encodings(refusing_shop: WebShop, path: str, content: bytes) -> None:
+async def test_other_encoding_than_utf8_is_400(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """JSON is UTF-8 (RFC 8259, 8.1)."""
     answer = await send(refusing_shop, path, content)
     await expect_rejection(refusing_shop, answer)
@@ -122,15 +122,15 @@ async def test_other_encodings(refusing_shop: WebShop, path: str, content: bytes
         (b'{"\\u0061": 1, "a": 1}', ["a"]),
     ],
 )  # fmt: skip
-async def test_keys_that_are_given_twice(refusing_shop: WebShop, path: str, content: bytes, paths: list[str]) -> None:
-    """Which of two values counts is nothing to be guessed about money: each key that stands twice is named."""
+async def test_doubled_key_is_named(refusing_shop: WebShop, path: str, content: bytes, paths: list[str]) -> None:
+    """Each key that occurs twice is named, because neither value may be guessed."""
     errors = await expect_rejection(refusing_shop, await send(refusing_shop, path, content), *paths)
     assert {text for texts in errors.values() for text in texts} == {"is given twice"}
 
 
 @PATHS
-async def test_keys_that_cannot_be_written(refusing_shop: WebShop, path: str) -> None:
-    """The name of a doubled key is shown as far as it can be: no half of a surrogate pair, no card number, no novel."""
+async def test_doubled_key_is_shown_as_far_as_possible(refusing_shop: WebShop, path: str) -> None:
+    """The name of a doubled key is shown without half surrogate pairs, card numbers and long texts."""
     content = b'{"\\ud800": 1, "\\ud800": 1, "4024007179366348": 1, "4024007179366348": 1, "%(x)s": 1, "%(x)s": 1}'
     answer = await send(refusing_shop, path, content.replace(b"%(x)s", b"x" * 500))
     assert "4024007179366348" not in answer.text
@@ -146,8 +146,8 @@ async def test_keys_that_cannot_be_written(refusing_shop: WebShop, path: str) ->
      "0e99999999999999999999", "9" * 41, "0." + "1" * 40, "9" * 5000, "1" * 4301 + ".5"],
     ids=lambda text: text[:24],
 )  # fmt: skip
-async def test_numbers_that_are_none(refusing_shop: WebShop, path: str, number: str) -> None:
-    """Numbers that JSON does not have, and those that no amount can be, are 400 before anything reckons with them."""
+async def test_number_outside_json_is_400(refusing_shop: WebShop, path: str, number: str) -> None:
+    """Numbers that JSON does not have, and those that no amount can be, are 400 before any calculation."""
     answer = await send(refusing_shop, path, f'{{"metadata": {{"a": {number}}}}}'.encode())
     await expect_rejection(refusing_shop, answer)
     assert "number" in answer.json()["message"]
@@ -165,7 +165,7 @@ async def test_numbers_that_are_none(refusing_shop: WebShop, path: str, number: 
     ],
     ids=["objects", "lists", "4000 lists", "1300 objects", "never closed"],
 )
-async def test_deep_nesting(refusing_shop: WebShop, path: str, content: bytes) -> None:
+async def test_deep_nesting_is_400(refusing_shop: WebShop, path: str, content: bytes) -> None:
     """A body that nests deeper than ten levels is 400, however deep."""
     answer = await send(refusing_shop, path, content)
     await expect_rejection(refusing_shop, answer)
@@ -184,8 +184,10 @@ async def test_deep_nesting(refusing_shop: WebShop, path: str, content: bytes) -
         ('{"metadata": {"a": [["%s"]]}}', "metadata.a.0.0"),
     ],
 )
-async def test_texts_that_cannot_be_stored(refusing_shop: WebShop, path: str, body: str, field: str, text: str) -> None:
-    """NUL and halves of surrogate pairs are 400 by their field: PostgreSQL has no room for them."""
+async def test_text_that_cannot_be_stored_is_named(
+    refusing_shop: WebShop, path: str, body: str, field: str, text: str
+) -> None:
+    """NUL and halves of surrogate pairs, which PostgreSQL cannot store, are 400 by their field."""
     answer = await send(refusing_shop, path, (body % text).encode())
     assert answer.status_code == 400
     (named,) = answer.json()["errors"]
@@ -194,8 +196,8 @@ async def test_texts_that_cannot_be_stored(refusing_shop: WebShop, path: str, bo
 
 @pytest.mark.parametrize(("path", "limit"), [("/payment", 64 * 1024), ("/tokenize", 8 * 1024)])
 @pytest.mark.parametrize("way", ["with its length", "in chunks"])
-async def test_large_bodies(refusing_shop: WebShop, path: str, limit: int, way: str) -> None:
-    """A body of the limit is read, one of a byte more is 413, whether or not it tells its length."""
+async def test_body_over_the_limit_is_413(refusing_shop: WebShop, path: str, limit: int, way: str) -> None:
+    """A body at the limit is read, and one of a byte more is 413, with or without its length."""
     for size, status in ((limit, 400), (limit + 1, 413), (limit + 1024, 413)):
         content = b"{" + b" " * (size - 2) + b"}"
         answer = await send(refusing_shop, path, in_chunks(content) if way == "in chunks" else content)
@@ -204,15 +206,15 @@ async def test_large_bodies(refusing_shop: WebShop, path: str, limit: int, way: 
 
 @PATHS
 @pytest.mark.parametrize(("length", "status"), [("10", 413), ("-1", 413), ("²", 400), ("x", 400)])
-async def test_lengths_that_lie(refusing_shop: WebShop, path: str, length: str, status: int) -> None:
-    """What counts is what comes, not what was announced; a length that is none is 400."""
+async def test_received_length_counts(refusing_shop: WebShop, path: str, length: str, status: int) -> None:
+    """The received length counts, not the announced one; a malformed length is 400."""
     answer = await send(refusing_shop, path, b" " * 70_000, **{"Content-Length": length})
     await expect_rejection(refusing_shop, answer, status=status)
 
 
 @PATHS
-async def test_an_announced_length_is_believed_when_it_is_too_large(refusing_shop: WebShop, path: str) -> None:
-    """A body that announces that it is too large is refused without being read."""
+async def test_too_large_announced_length_is_rejected_unread(refusing_shop: WebShop, path: str) -> None:
+    """A body with a too large announced length is rejected without being read."""
     read = []
 
     async def body() -> AsyncIterator[bytes]:
@@ -224,8 +226,8 @@ async def test_an_announced_length_is_believed_when_it_is_too_large(refusing_sho
     assert not read
 
 
-async def test_no_refusal_repeats_what_was_sent(refusing_shop: WebShop) -> None:
-    """A refusal tells where and what, and never with which value."""
+async def test_rejection_repeats_no_value(refusing_shop: WebShop) -> None:
+    """A rejection names the field and the fault, and never the value."""
     canary = "canary-7f3a"
     faulty = {"paymentSource": {"type": canary}, "sku": {"siteId": canary}, "consumer": {"ip": canary}}
     contents = [

@@ -199,7 +199,7 @@ def test_bodies_that_are_none_show_no_card(running_gateway: RunningGateway) -> N
         check_is_hidden(text, NUMBER, OTHER_NUMBER, NUMBER[:-1] + "0", CODE)
 
 
-async def test_strays_are_named(shop: WebShop) -> None:
+async def test_misplaced_card_numbers_are_named(shop: WebShop) -> None:
     """A card number that stands beside the card too is refused where it stands, all places at once."""
     groups = f"{NUMBER[:4]} {NUMBER[4:8]}-{NUMBER[8:12]}.{NUMBER[12:]}"
     body = shop.payment(metadata={"a": [1, {"b": int(NUMBER)}], f"card {NUMBER}": 1, "c": groups, "d": NUMBER[:-1]})
@@ -228,7 +228,7 @@ async def test_strays_are_named(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("kind", ["token", "paymentAccountId", "consumer"])
-async def test_strays_of_a_card_that_is_not_in_the_body(shop: WebShop, kind: str) -> None:
+async def test_misplaced_numbers_of_a_stored_card_are_named(shop: WebShop, kind: str) -> None:
     """The number behind a token or a stored card is looked for too; the token stays good."""
     first = (await shop.pay(shop.payment(consumer=consumer(id="user-7")))).json()
     source = {

@@ -35,8 +35,8 @@ async def charge_back(shop: WebShop, body: Any = None, **payment: Any) -> dict[s
     return content
 
 
-async def test_a_chargeback_as_it_is_told(shop: WebShop) -> None:
-    """The answer, the look-up, the feed, the timeline and the signed callback tell the same, without a subscription."""
+async def test_chargeback_is_equal_in_response_feed_and_callback(shop: WebShop) -> None:
+    """The response, the lookup, the feed, the timeline and the signed callback are equal, without a subscription."""
     async with open_endpoint() as endpoint:
         url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
         content = await charge_back(shop, {"reason": "Fraud"}, url=url, metadata={"cart": 7})
@@ -60,8 +60,8 @@ async def test_a_chargeback_as_it_is_told(shop: WebShop) -> None:
     assert seen.headers["X-Signature"] == signature
 
 
-async def test_a_card_that_is_charged_back(shop: WebShop) -> None:
-    """A sale or capture with the card is charged back three days later by the merchant's clock, once, and told."""
+async def test_chargeback_card_is_charged_back_after_three_days(shop: WebShop) -> None:
+    """A sale or capture with the card is charged back once, three days later by the merchant's clock."""
     source = {"type": "card"} | card("charged_back")
     sold = (await shop.pay(shop.payment(source))).json()["payment"]
     held = (await shop.pay(shop.payment(source, sku=shop.sku(price(offset="5d"))))).json()["payment"]
@@ -98,8 +98,8 @@ FAULTY: list[tuple[Any, list[str]]] = [
 ]
 
 
-async def test_what_stage_refuses(shop: WebShop) -> None:
-    """Faults are named, nobody wins what was not charged back, strangers find nothing; nothing is stored."""
+async def test_faulty_chargeback_is_rejected(shop: WebShop) -> None:
+    """Faults, a won dispute without a chargeback and unknown payments are rejected; nothing is stored."""
     paid = (await shop.pay()).json()["payment"]["transactionId"]
     before = await shop.count_rows()
     for body, paths in FAULTY:
@@ -131,8 +131,8 @@ async def is_all_posted(shop: WebShop) -> bool:
     return bool(row["is_all"])
 
 
-async def test_stage_makes_every_step(shop: WebShop) -> None:
-    """Each mode can be made, is found by its own mode and status, and is posted; a won dispute only if asked for."""
+async def test_stage_creates_every_step(shop: WebShop) -> None:
+    """Each step has its own mode and status, and is posted; a won dispute only if requested."""
     async with open_endpoint() as endpoint:
         url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
         for asks in (False, True):
@@ -162,14 +162,14 @@ async def test_stage_makes_every_step(shop: WebShop) -> None:
     assert (await verify_ledger(shop.gateway.database)).violations == ()
 
 
-async def test_a_notice_has_no_link(shop: WebShop) -> None:
-    """A request for information has taken nothing that could be paid again."""
+async def test_notice_has_no_repayment_link(shop: WebShop) -> None:
+    """A request for information took no money that could be repaid."""
     asked = (await charge_back(shop, {"mode": "chargebackRetrieval"}))["payment"]
     assert (await shop.get(f"/chargeback/{asked['transactionId']}/repaidLink")).status_code == 404
 
 
-async def test_what_is_too_much_is_shown(shop: WebShop) -> None:
-    """A charge-back of more than is left says by how much, in the answer, the feed and the timeline."""
+async def test_excess_amount_is_shown(shop: WebShop) -> None:
+    """A chargeback beyond the remaining amount shows the excess in the response, the feed and the timeline."""
     paid = (await shop.pay()).json()["payment"]["transactionId"]
     await shop.post(f"/payment/{paid}/credit", {"reason": "Late", "amount": 15})
     taken = (await shop.post(f"/stage/chargeback/{paid}", {"amount": 19.99})).json()["payment"]
@@ -183,8 +183,8 @@ async def test_what_is_too_much_is_shown(shop: WebShop) -> None:
     assert (await verify_ledger(shop.gateway.database)).violations == ()
 
 
-async def test_a_request_id(shop: WebShop) -> None:
-    """The same request again is the same charge-back, found by its request id, and another body is refused."""
+async def test_repeated_chargeback_is_created_once(shop: WebShop) -> None:
+    """A repeated request is the same chargeback, found by its request ID; another body is rejected."""
     paid = (await shop.pay()).json()["payment"]["transactionId"]
     headers = {"X-Request-ID": "back-1"}
     first, again, other = [
@@ -198,8 +198,8 @@ async def test_a_request_id(shop: WebShop) -> None:
     assert first.json()["payment"]["transactionId"] in found
 
 
-async def test_who_gets_a_link(shop: WebShop) -> None:
-    """A link has `url` and `code`, the same each time; what is no charge-back of this merchant has none."""
+async def test_only_chargebacks_have_a_link(shop: WebShop) -> None:
+    """A link has `url` and `code`, the same each time; other transactions of this merchant have none."""
     payment = (await charge_back(shop))["payment"]
     path = f"/chargeback/{payment['transactionId']}/repaidLink"
     answers = await asyncio.gather(*(shop.get(path) for _ in range(4)))
@@ -236,8 +236,8 @@ async def link_of(served: ServedGateway, transaction_id: str) -> Any:
     return answer.json
 
 
-async def test_repaying(served: ServedGateway) -> None:
-    """The page takes what was charged back, once, from the same consumer with the same metadata; then it says so."""
+async def test_chargeback_is_repaid_once(served: ServedGateway) -> None:
+    """The page charges the charged-back amount once, to the same consumer with the same metadata, and then says so."""
     body = {
         "paymentSource": {"type": "card", "number": number_of("visa"), "expirationMonth": "12", "expirationYear": "30"},
         "sku": {"siteId": str(SITE_ID), "title": "Premium", "price": [{"amount": 1999, "currency": "JPY"}]},

@@ -22,7 +22,7 @@ async def preflight(shop: WebShop, origin: str, *, path: str = "/tokenize") -> h
     return await shop.client.options(path, headers=headers)
 
 
-async def test_the_preflight(shop: WebShop) -> None:
+async def test_preflight_allows_the_call(shop: WebShop) -> None:
     """A preflight is allowed what the call needs, and remembered; cookies are no part of it."""
     answer = await preflight(shop, ORIGIN)
     assert (answer.status_code, answer.content) == (204, b"")
@@ -35,7 +35,7 @@ async def test_the_preflight(shop: WebShop) -> None:
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_the_preflight_needs_no_database(shop: WebShop) -> None:
+async def test_preflight_needs_no_database(shop: WebShop) -> None:
     """A preflight is answered from memory: it works while the database is away."""
     await shop.gateway.database.close()
     answer = await preflight(shop, ORIGIN)
@@ -44,7 +44,7 @@ async def test_the_preflight_needs_no_database(shop: WebShop) -> None:
     assert (await shop.tokenize()).status_code == 503
 
 
-async def test_answers_can_be_read(shop: WebShop) -> None:
+async def test_every_response_has_cors_headers(shop: WebShop) -> None:
     """Every answer of `/tokenize` carries the headers, refusals too, or the page could not tell what is wrong."""
     origin = {"Origin": ORIGIN}
     answers = (
@@ -62,7 +62,7 @@ async def test_answers_can_be_read(shop: WebShop) -> None:
         assert "x-request-id" in answer.headers["access-control-expose-headers"]
 
 
-async def test_refusals_for_a_while_can_be_read(opened: OpenShop) -> None:
+async def test_429_and_503_have_cors_headers(opened: OpenShop) -> None:
     """So do 429 and 503, with the time after which to come again."""
     shop = await opened(tokenize_by_address=1)
     answers = [await shop.tokenize(headers={"Origin": ORIGIN}) for _ in range(2)]
@@ -75,21 +75,21 @@ async def test_refusals_for_a_while_can_be_read(opened: OpenShop) -> None:
         assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_any_page_in_stage(shop: WebShop) -> None:
+async def test_stage_allows_every_origin(shop: WebShop) -> None:
     """In stage every page may call, also one without an origin, from a file or a frame."""
     for origin in ("null", "http://localhost:3000", "file://", "http://192.168.1.7:8000"):
         assert (await preflight(shop, origin)).headers["access-control-allow-origin"] == origin
         assert (await shop.tokenize(headers={"Origin": origin})).headers["access-control-allow-origin"] == origin
 
 
-async def test_calls_without_an_origin(shop: WebShop) -> None:
+async def test_call_without_an_origin_has_no_cors_headers(shop: WebShop) -> None:
     """A shop's server sends no origin and gets no such headers; the caches between are told all the same."""
     answer = await shop.tokenize()
     assert not [name for name in answer.headers if name.startswith("access-control")]
     assert answer.headers["vary"] == "Origin"
 
 
-async def test_payments_are_not_for_pages(shop: WebShop) -> None:
+async def test_other_calls_allow_no_origin(shop: WebShop) -> None:
     """No page may call anything else: what needs the key has no business in a browser."""
     for path in ("/payment", "/payment/1", "/healthz"):
         answer = await preflight(shop, ORIGIN, path=path)
@@ -98,7 +98,7 @@ async def test_payments_are_not_for_pages(shop: WebShop) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-async def test_pages_in_live(opened: OpenShop) -> None:
+async def test_live_allows_origins_of_enabled_sites(opened: OpenShop) -> None:
     """In live pages of the sites may call while their site has CORS enabled; others get an answer they cannot read."""
     live = await opened(environment="live")
     await live.execute("update site set cors_enabled = false where name = 'shop2.example'")
@@ -134,7 +134,7 @@ async def test_pages_in_live(opened: OpenShop) -> None:
         "https://xn--bcher-kva.example",
     ],
 )
-def test_origins_of_a_site(origin: str) -> None:
+def test_subdomain_is_an_origin_of_the_site(origin: str) -> None:
     """The name of a site and every name below it, over https on its own port."""
     assert is_below(origin, NAMES)
 
@@ -184,6 +184,6 @@ def test_origins_of_a_site(origin: str) -> None:
         "chrome-extension://shop.example",
     ],
 )
-def test_origins_that_look_alike(origin: str) -> None:
+def test_similar_name_is_no_origin_of_the_site(origin: str) -> None:
     """Nothing else is a site's origin, however much of the name it has in it."""
     assert not is_below(origin, NAMES)

@@ -16,16 +16,16 @@ async def read_metrics(shop: WebShop) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-async def test_a_process_that_lives(shop: WebShop) -> None:
-    """`/healthz` says that the process lives, with no key and no look at the database."""
+async def test_healthz_needs_no_database(shop: WebShop) -> None:
+    """`/healthz` says that the process runs, without a key and without the database."""
     answer = await shop.get("/healthz", key="")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     await shop.gateway.database.close()
     assert (await shop.get("/healthz", key="")).status_code == 200
 
 
-async def test_a_process_that_is_ready(shop: WebShop) -> None:
-    """`/readyz` says whether payments can be taken: without the database they cannot."""
+async def test_readyz_is_503_without_the_database(shop: WebShop) -> None:
+    """`/readyz` says whether payments are possible, which need the database."""
     answer = await shop.get("/readyz", key="")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
     await shop.gateway.database.close()
@@ -35,8 +35,8 @@ async def test_a_process_that_is_ready(shop: WebShop) -> None:
     assert answer.json()["errors"] == {}
 
 
-async def test_a_charset_is_named_once(shop: WebShop) -> None:
-    """Texts name their character set once: a header that names it twice is one that strict readers refuse."""
+async def test_charset_is_named_once(shop: WebShop) -> None:
+    """A text names its character set once, because strict readers reject a header that names it twice."""
     pages = ("/", "/docs", "/portal/sign-in", "/portal/nowhere", "/stage/inbox", "/pay/nowhere", "/3ds/nowhere")
     files = ("/static/tollhouse.css", "/docs/docs.css", "/portal/portal.css", "/stage/stage.css", "/stage/inbox.js")
     for path in (*pages, *files):
@@ -45,8 +45,8 @@ async def test_a_charset_is_named_once(shop: WebShop) -> None:
         assert (kind.startswith("text/"), charset) == (True, "charset=utf-8"), path
 
 
-async def test_latency_by_route(shop: WebShop) -> None:
-    """Requests are counted and timed by method, route and status; a route is a template and never an id."""
+async def test_latency_is_measured_by_route(shop: WebShop) -> None:
+    """Requests are counted and timed by method, route and status; a route is a template and never an ID."""
     await shop.pay()
     await shop.pay({})
     await shop.tokenize()
@@ -73,8 +73,8 @@ async def test_latency_by_route(shop: WebShop) -> None:
     assert all(0 < value < 10 for value in sums)
 
 
-async def test_labels_are_not_the_clients(shop: WebShop) -> None:
-    """Whatever methods and paths clients make up, the series stay as many as they are."""
+async def test_clients_cannot_add_series(shop: WebShop) -> None:
+    """Methods and paths of clients add no series."""
     for number in range(20):
         await shop.client.request(f"MADEUP{number}", f"/made/up/{number}")
     counts = [name for name in await read_metrics(shop) if "_count{" in name]
@@ -82,8 +82,8 @@ async def test_labels_are_not_the_clients(shop: WebShop) -> None:
     assert "MADEUP" not in "".join(counts)
 
 
-async def test_outcomes(shop: WebShop) -> None:
-    """Payments are counted once they are settled, by mode, status and code."""
+async def test_outcomes_are_counted(shop: WebShop) -> None:
+    """Final payments are counted by mode, status and code."""
     for _ in range(2):
         await shop.pay()
     await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
@@ -102,8 +102,8 @@ async def test_outcomes(shop: WebShop) -> None:
     }
 
 
-async def test_the_outbox(shop: WebShop) -> None:
-    """How many callbacks wait, and since when, and how many outcomes are unknown, is read from the database."""
+async def test_outbox_is_measured(shop: WebShop) -> None:
+    """The number and age of waiting callbacks and the number of unknown outcomes are read from the database."""
     empty = await read_metrics(shop)
     assert (empty["tollhouse_outbox_events"], empty["tollhouse_outbox_oldest_seconds"]) == (0, 0)
     for _ in range(2):
@@ -119,8 +119,8 @@ async def test_the_outbox(shop: WebShop) -> None:
     assert samples["tollhouse_attempts_unresolved"] == 1
 
 
-async def test_metrics_without_the_database(shop: WebShop) -> None:
-    """While the database is away the numbers of the process are as good as ever."""
+async def test_metrics_work_without_the_database(shop: WebShop) -> None:
+    """While the database is unavailable the metrics of the process are complete."""
     await shop.pay()
     await shop.gateway.database.close()
     samples = await read_metrics(shop)
@@ -129,8 +129,8 @@ async def test_metrics_without_the_database(shop: WebShop) -> None:
     assert {re.sub(r'.*queue="(.*)".*', r"\1", name) for name in queues} == {"begin", "finish", "tokens"}
 
 
-async def test_nothing_is_told_of_cards(shop: WebShop) -> None:
-    """No number and no id of anybody stands in the metrics."""
+async def test_metrics_contain_no_ids(shop: WebShop) -> None:
+    """The metrics contain no card number and no ID."""
     answer = (await shop.pay()).json()
     text = (await shop.get("/metrics", key="")).text
     for secret in ("4024007179366348", answer["payment"]["transactionId"], answer["consumer"]["id"]):

@@ -16,8 +16,8 @@ def live_payment(shop: WebShop, source: dict[str, Any] | None = None, **changes:
     return shop.payment(GOOD | (source or {}), **{"url": URLS} | changes)
 
 
-async def test_addresses(opened: OpenShop) -> None:
-    """Live sends callbacks and people over https only, to nobody's private network and with no password in the URL."""
+async def test_live_accepts_only_public_https(opened: OpenShop) -> None:
+    """Live sends callbacks and browsers only to https, to no private network, and to no URL with a password."""
     live = await opened(environment="live")
     refused = (
         "http://shop.example/ipn",
@@ -61,14 +61,14 @@ async def test_addresses(opened: OpenShop) -> None:
         assert answer.status_code == 201, (url, answer.text)
 
 
-async def test_plain_addresses_in_stage(shop: WebShop) -> None:
-    """Stage takes http, loopback and private networks, where a developer's server is."""
+async def test_stage_accepts_http_and_private_networks(shop: WebShop) -> None:
+    """Stage accepts http, loopback and private networks, where the server of a developer runs."""
     for url in (IPN_URL, REDIRECT_URL, "http://localhost/x", "http://[::1]:8081/", "http://10.0.0.1/", "http://web/x"):
         assert (await shop.pay(shop.payment(url={"ipnUrl": url, "redirectUrl": url}))).status_code == 201
 
 
-async def test_what_is_refused_at_every_attempt_is_refused_in_stage(shop: WebShop) -> None:
-    """A URL to which no callback could ever go is 400 when it is given, in stage too."""
+async def test_uncallable_url_is_400_in_stage(shop: WebShop) -> None:
+    """A URL that no callback could reach is 400 in the request, in stage too."""
     urls = (
         "http://user@shop.example/",
         "http://user:password@shop.example/",
@@ -84,8 +84,8 @@ async def test_what_is_refused_at_every_attempt_is_refused_in_stage(shop: WebSho
             await expect_rejection(shop, answer, f"url.{field}")
 
 
-async def test_apps_may_be_returned_to(opened: OpenShop, shop: WebShop) -> None:
-    """A cardholder may be sent back to an app by its own scheme; a callback goes to a web server."""
+async def test_return_to_an_app_is_accepted(opened: OpenShop, shop: WebShop) -> None:
+    """A cardholder may return to an app by its own scheme; a callback needs a web server."""
     live = await opened(environment="live")
     for at in (shop, live):
         answer = await at.pay(live_payment(at, url=URLS | {"redirectUrl": "javascript:alert(1)"}))
@@ -98,8 +98,8 @@ async def test_apps_may_be_returned_to(opened: OpenShop, shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("networks", ["10.1.0.0/16", "::ffff:10.1.0.0/112"])
-async def test_callbacks_into_named_networks(opened: OpenShop, networks: str) -> None:
-    """Live takes addresses in the private networks that a setting names, in either spelling."""
+async def test_configured_private_networks_are_accepted(opened: OpenShop, networks: str) -> None:
+    """Live accepts addresses in the private networks of a setting, in either spelling."""
     live = await opened(environment="live", callback_networks=networks)
     answer = await live.pay(live_payment(live, url=URLS | {"ipnUrl": "https://10.2.2.3/ipn"}))
     await expect_rejection(live, answer, "url.ipnUrl")
@@ -107,8 +107,8 @@ async def test_callbacks_into_named_networks(opened: OpenShop, networks: str) ->
     assert answer.status_code == 201, answer.text
 
 
-async def test_emulated_codes(opened: OpenShop, shop: WebShop) -> None:
-    """A code may be asked for in stage; in live that is a fault."""
+async def test_emulated_code_is_rejected_in_live(opened: OpenShop, shop: WebShop) -> None:
+    """A code may be requested in stage; in live it is a fault."""
     live = await opened(environment="live")
     answer = await live.pay(live_payment(live, {"emulateCode": "0000"}))
     errors = await expect_rejection(live, answer, "paymentSource.emulateCode")
@@ -118,8 +118,8 @@ async def test_emulated_codes(opened: OpenShop, shop: WebShop) -> None:
         assert answer.json()["payment"]["status"] == status
 
 
-async def test_the_simulated_world(opened: OpenShop) -> None:
-    """Nothing of the simulated world is to be found in live."""
+async def test_live_has_no_simulator(opened: OpenShop) -> None:
+    """Live has no page or call of the simulator."""
     live = await opened(environment="live")
     for path in ("/simulator/", "/simulator/challenge", "/stage/inbox", "/stage/clock"):
         assert (await live.get(path)).status_code == 404

@@ -39,8 +39,8 @@ async def refused(answer: httpx.Response, *paths: str, status: int = 400) -> dic
     return errors
 
 
-async def test_a_credit_as_clients_read_it(shop: WebShop) -> None:
-    """The answer to a credit has the containers that the public client reads, with the metadata of the payment."""
+async def test_credit_response_has_the_objects_that_clients_read(shop: WebShop) -> None:
+    """The response to a credit has the objects that the public client reads, with the metadata of the payment."""
     whole = (await shop.pay(shop.payment(metadata={"wp_order_id": 7, "a": []}))).json()
     transaction_id = whole["payment"]["transactionId"]
     answer = await shop.post(f"/payment/{transaction_id}/credit", {"reason": "Returned", "amount": "5.00"})
@@ -62,8 +62,8 @@ async def test_a_credit_as_clients_read_it(shop: WebShop) -> None:
     assert row["body"].startswith(answer.text[:-1])
 
 
-async def test_a_purchase_from_authorization_to_void(shop: WebShop) -> None:
-    """Authorize, capture a part with `[]` bodies where nothing is said, credit the rest; the portal's tables add up."""
+async def test_partial_capture_and_credit_add_up(shop: WebShop) -> None:
+    """After a partial capture and a credit of the rest the figures of the portal add up."""
     first = await authorize(shop)
     captured = read(await shop.post(f"/payment/{first}/capture", {"amount": 9.99}))
     assert (captured["action"], captured["mode"], captured["amount"]) == ("charge", "settle", 9.99)
@@ -84,8 +84,8 @@ async def test_a_purchase_from_authorization_to_void(shop: WebShop) -> None:
         assert f'tollhouse_payments_total{{code="0",mode="{mode}",status="success"}} {count}.0' in metrics
 
 
-async def test_an_account_that_was_only_verified(shop: WebShop) -> None:
-    """A verification is an authorization of nothing: the account is stored and can be paid with, no more."""
+async def test_verified_card_is_stored_and_can_pay(shop: WebShop) -> None:
+    """A verification stores the card, which can then pay, and allows no operation."""
     answer = await shop.pay(shop.payment(sku=shop.sku(price(0))))
     payment = read(answer)
     assert (payment["mode"], payment["amount"], payment["code"]) == ("auth", 0, "0")
@@ -100,8 +100,8 @@ async def test_an_account_that_was_only_verified(shop: WebShop) -> None:
     ("name", "operation", "code"),
     [("capture_declined", "capture", "5057"), ("credit_declined", "credit", "5057")],
 )
-async def test_what_the_issuer_declines(shop: WebShop, name: str, operation: str, code: str) -> None:
-    """A declined operation is 201 with status fail, its code and category; nothing is taken by it."""
+async def test_declined_operation_is_201(shop: WebShop, name: str, operation: str, code: str) -> None:
+    """A declined operation is 201 with status fail, code and category, and moves no money."""
     transaction_id = await (authorize if operation == "capture" else pay)(shop, name)
     payment = read(await shop.post(f"/payment/{transaction_id}/{operation}", REASON))
     assert (payment["status"], payment["code"], payment["codeCategory"]) == ("fail", code, 1)
@@ -109,8 +109,8 @@ async def test_what_the_issuer_declines(shop: WebShop, name: str, operation: str
     assert (undone["status"], undone["amount"]) == ("success", 19.99)
 
 
-async def test_an_emulated_code(shop: WebShop) -> None:
-    """In stage any operation can be made to end with a code."""
+async def test_operation_ends_with_the_emulated_code(shop: WebShop) -> None:
+    """In stage any operation ends with the requested code."""
     transaction_id = await pay(shop)
     declined = read(await shop.post(f"/payment/{transaction_id}/credit", REASON | {"emulateCode": "5051"}))
     assert (declined["status"], declined["code"]) == ("fail", "5051")
@@ -141,7 +141,7 @@ FAULTY: list[tuple[Any, list[str]]] = [
 ]
 
 
-async def test_faulty_credits(shop: WebShop) -> None:
+async def test_faulty_credit_is_named(shop: WebShop) -> None:
     """Every faulty field of a credit is named, and nothing is stored."""
     transaction_id = await pay(shop)
     before = await shop.count_rows()
@@ -164,8 +164,8 @@ MISTAKEN: list[tuple[str, Any, list[str]]] = [
 ]
 
 
-async def test_what_would_move_all_by_mistake(shop: WebShop) -> None:
-    """A blank amount, an unknown field beside a missing one and another currency are refused; nothing is stored."""
+async def test_ambiguous_amount_is_rejected(shop: WebShop) -> None:
+    """A blank amount, an unknown field without an amount and another currency are rejected; nothing is stored."""
     transaction_id = await authorize(shop)
     before = await shop.count_rows()
     for operation, body, paths in MISTAKEN:
@@ -176,15 +176,15 @@ async def test_what_would_move_all_by_mistake(shop: WebShop) -> None:
     assert read(await shop.post(f"/payment/{transaction_id}/capture", body))["amount"] == 5
 
 
-async def test_credits_at_the_bounds(shop: WebShop) -> None:
-    """A missing amount is all, a reason may have 255 characters, and all that was paid may go back."""
+async def test_credit_without_an_amount_refunds_all(shop: WebShop) -> None:
+    """A missing amount is the whole amount, and a reason may have 255 characters."""
     for body in (REASON, REASON | {"currency": ""}, {"reason": "r" * 255, "amount": 19.99, "currency": "USD"}):
         assert read(await shop.post(f"/payment/{await pay(shop)}/credit", body))["amount"] == 19.99
 
 
 @pytest.mark.parametrize("operation", ["capture", "void", "credit"])
-async def test_what_is_not_there(shop: WebShop, operation: str) -> None:
-    """Ids that were never issued and those of other merchants are 404; without a key it is 401."""
+async def test_unknown_transaction_is_404(shop: WebShop, operation: str) -> None:
+    """IDs that were never issued and those of other merchants are 404; without a key the response is 401."""
     transaction_id = await pay(shop)
     for path in ("1", "x", "0", str(2**63), "9" * 36, "%20"):
         await refused(await shop.post(f"/payment/{path}/{operation}", REASON), status=404)
@@ -194,8 +194,8 @@ async def test_what_is_not_there(shop: WebShop, operation: str) -> None:
     await refused(await shop.post(there, REASON, headers={"X-Request-ID": "a b"}), "X-Request-ID")
 
 
-async def test_what_follows_what(shop: WebShop) -> None:
-    """What cannot be done any more is 400 and says what can; what is still open is 409 with Retry-After."""
+async def test_impossible_operation_names_the_allowed_ones(shop: WebShop) -> None:
+    """An impossible operation is 400 with the allowed ones; one on an open payment is 409 with Retry-After."""
     first, second = await authorize(shop), await authorize(shop, "operation_never_arrives")
     captured = read(await shop.post(f"/payment/{first}/capture", []))["transactionId"]
     await refused(await shop.post(f"/payment/{first}/capture", []), "transactionId")
@@ -209,8 +209,8 @@ async def test_what_follows_what(shop: WebShop) -> None:
         assert answer.headers["retry-after"]
 
 
-async def test_request_ids(shop: WebShop) -> None:
-    """A repeated operation gets the first bytes again; another body, or another payment, under its id is 422."""
+async def test_repeated_operation_gets_the_first_response(shop: WebShop) -> None:
+    """A repeated operation gets the first bytes again; another body or payment under its ID is 422."""
     first, second = await pay(shop), await pay(shop)
     named = {"X-Request-ID": "credit-1"}
     answer = await shop.post(f"/payment/{first}/credit", REASON | {"amount": 1}, headers=named)
@@ -224,8 +224,8 @@ async def test_request_ids(shop: WebShop) -> None:
     assert row["request_id"] == "credit-1"
 
 
-async def test_a_credit_voids_what_nobody_captured(shop: WebShop) -> None:
-    """A credit of a whole authorization is its void, in the answer, the event and at the bank."""
+async def test_credit_of_an_authorization_is_a_void(shop: WebShop) -> None:
+    """A credit of a whole authorization is its void, in the response, the event and at the issuer."""
     transaction_id = await authorize(shop)
     voided = read(await shop.post(f"/payment/{transaction_id}/credit", REASON | {"amount": "19.99"}))
     assert (voided["action"], voided["mode"], voided["status"]) == ("credit", "void", "success")
@@ -236,8 +236,8 @@ async def test_a_credit_voids_what_nobody_captured(shop: WebShop) -> None:
     await refused(await shop.post(f"/payment/{transaction_id}/credit", REASON), "transactionId")
 
 
-async def test_credits_at_once(shop: WebShop) -> None:
-    """However many credits come at once, the bank gives back no more than it took."""
+async def test_concurrent_credits_refund_at_most_the_payment(shop: WebShop) -> None:
+    """Concurrent credits never refund more than was captured."""
     transaction_id = await pay(shop)
     answers = await asyncio.gather(
         *(shop.post(f"/payment/{transaction_id}/credit", REASON | {"amount": 6}) for _ in range(6))
@@ -247,8 +247,8 @@ async def test_credits_at_once(shop: WebShop) -> None:
     assert row["credited_minor"] == 1800
 
 
-async def test_a_challenged_payment_is_given_up(shop: WebShop) -> None:
-    """A void of a payment that waits for its cardholder ends it as 1011, and the bank never heard of it."""
+async def test_void_of_a_challenged_payment_abandons_it(shop: WebShop) -> None:
+    """A void of a payment that waits for its cardholder ends it as 1011, without an acquirer call."""
     answer = await shop.pay(shop.payment({"type": "card", "3ds": True} | card("challenge")))
     assert read(answer)["action"] == "redirect"
     path = f"/payment/{read(answer)['transactionId']}/void"
@@ -259,8 +259,8 @@ async def test_a_challenged_payment_is_given_up(shop: WebShop) -> None:
     assert await shop.fetch("select from simulator.journal") == []
 
 
-async def test_an_open_payment_is_taken_back(shop: WebShop) -> None:
-    """A void of a payment with an unknown outcome ends it as 1041, and the bank has it reversed."""
+async def test_void_of_an_unknown_outcome_reverses_it(shop: WebShop) -> None:
+    """A void of a payment with an unknown outcome ends it as 1041 and reverses it at the issuer."""
     answer = await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
     assert read(answer)["status"] == "pending"
     voided = read(await shop.post(f"/payment/{read(answer)['transactionId']}/void", []))

@@ -37,8 +37,8 @@ FEW_SECONDS = 6.0
 
 
 @pytest.mark.slow
-async def test_the_database_goes_and_comes_back(data_directory: Path) -> None:
-    """Without its database the gateway says 503 and when to come again; with it, it goes on, in the same process."""
+async def test_database_outage_is_503_until_it_returns(data_directory: Path) -> None:
+    """Without its database the gateway returns 503 with Retry-After; with it, the same process continues."""
     server = EmbeddedPostgres(data_directory, durable=False)
     dsn = await server.start()
     try:
@@ -83,8 +83,8 @@ async def test_the_database_goes_and_comes_back(data_directory: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_the_database_goes_while_the_issuer_thinks(data_directory: Path) -> None:
-    """An approval that comes while the database is away is written when it is back: the client never learns of it."""
+async def test_approval_during_an_outage_is_stored_later(data_directory: Path) -> None:
+    """An approval that arrives while the database is unavailable is written when it returns."""
     server = EmbeddedPostgres(data_directory, durable=False)
     dsn = await server.start()
     try:
@@ -104,8 +104,8 @@ async def test_the_database_goes_while_the_issuer_thinks(data_directory: Path) -
         await server.stop()
 
 
-async def test_a_database_that_is_silent(database_dsn: str) -> None:
-    """A server that takes a statement and never answers is away: the caller hears so and the connection is dropped."""
+async def test_silent_database_is_unavailable(database_dsn: str) -> None:
+    """If a server never responds to a statement, the database is unavailable and the connection is dropped."""
     database = await Database.connect(database_dsn, schema="gateway", max_size=1, statement_seconds=0.3)
     async with database.acquire() as connection:
         backend = await connection.fetchval("select pg_backend_pid()")
@@ -121,8 +121,8 @@ async def test_a_database_that_is_silent(database_dsn: str) -> None:
     await database.close()
 
 
-async def test_slow_searches_hold_up_no_payment(shop: WebShop, database_dsn: str) -> None:
-    """While searches keep every connection of the readers, further ones are 503, and payments are made as ever."""
+async def test_slow_searches_delay_no_payment(shop: WebShop, database_dsn: str) -> None:
+    """While searches use every connection of the readers, further ones are 503, and payments continue."""
     readers = await Database.connect(database_dsn, schema="gateway", max_size=1)
     pools = replace(shop.gateway.pools, readers=readers)
     web = build_web(replace(shop.gateway, pools=pools), shop.simulator)
@@ -140,8 +140,8 @@ async def test_slow_searches_hold_up_no_payment(shop: WebShop, database_dsn: str
     await readers.close()
 
 
-async def test_a_full_lane(shop: WebShop) -> None:
-    """When too much waits already, a request is 503 at once, stores nothing, and leaves token and id."""
+async def test_full_write_queue_is_503(shop: WebShop) -> None:
+    """If the write queue is full, a request is 503 at once, stores nothing, and leaves token and ID usable."""
 
     async def never(*_: Any) -> Any:
         raise AssertionError
@@ -206,8 +206,8 @@ async def is_blocking(blocker: Any) -> bool:
     return bool(await blocker.fetchval(waiting))
 
 
-async def test_a_defect(shop: WebShop) -> None:
-    """A defect is 500 with a reference for the log and nothing else; the log has the way to it and no values."""
+async def test_internal_error_shows_only_a_reference(shop: WebShop) -> None:
+    """An internal error is 500 with a reference to the log; the log has the stack and no values."""
     first = (await shop.pay()).json()
     await shop.execute("update account set sealed_card = set_byte(sealed_card, 90, 255 - get_byte(sealed_card, 90))")
     source = {"type": "paymentAccountId", "paymentAccountId": first["payment"]["source"]["paymentAccountId"]}
@@ -226,8 +226,8 @@ async def test_a_defect(shop: WebShop) -> None:
     assert set(defect) == {"event", "log_level", "request_id", "error", "frames"}
 
 
-async def test_a_client_that_goes_away(opened: OpenShop) -> None:
-    """A payment whose client has gone goes on to its end, and the repeat of the request gets its answer."""
+async def test_payment_continues_without_its_client(opened: OpenShop) -> None:
+    """A payment whose client disconnected continues, and the repeated request gets its response."""
     shop = await opened(simulating={"slow_seconds": 0.4})
     body = shop.payment({"type": "card"} | card("slow"))
     async with serve(shop) as port:
@@ -241,8 +241,8 @@ async def test_a_client_that_goes_away(opened: OpenShop) -> None:
     assert await shop.count_rows(tables) == dict.fromkeys(tables, 1)
 
 
-async def test_a_client_that_goes_away_for_good(opened: OpenShop) -> None:
-    """A payment whose client never comes back is settled all the same, with its event."""
+async def test_payment_of_a_lost_client_is_finished(opened: OpenShop) -> None:
+    """A payment whose client never returns is finished all the same, with its event."""
     shop = await opened(simulating={"slow_seconds": 0.2})
     async with serve(shop) as port:
         body = shop.payment({"type": "card"} | card("slow"))
@@ -252,8 +252,8 @@ async def test_a_client_that_goes_away_for_good(opened: OpenShop) -> None:
     assert (await shop.count_rows(["event"])) == {"event": 1}
 
 
-async def test_a_client_that_goes_away_too_early(shop: WebShop) -> None:
-    """Half a request is none: nothing is begun, its id is free, and it is no fault of ours."""
+async def test_incomplete_request_begins_nothing(shop: WebShop) -> None:
+    """An incomplete request begins nothing, leaves its ID free, and is no internal error."""
     body = shop.payment()
     request = render_request(shop, body)
     async with serve(shop) as port:
@@ -267,8 +267,8 @@ async def test_a_client_that_goes_away_too_early(shop: WebShop) -> None:
     assert 'status="500"' not in (await shop.get("/metrics")).text
 
 
-async def test_bodies_over_a_socket(shop: WebShop) -> None:
-    """Over a real connection too a body without a length is read to the limit, and what is too large is 413."""
+async def test_body_over_a_socket_is_limited(shop: WebShop) -> None:
+    """Over a real connection a body without a length is read up to the limit, and a larger one is 413."""
     body = dump(shop.payment())
     async with serve(shop) as port:
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i : i + 7]), body[i : i + 7]) for i in range(0, len(body), 7))

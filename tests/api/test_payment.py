@@ -79,8 +79,8 @@ def check_answer(answer: dict[str, Any]) -> None:
     assert "metadata" in answer
 
 
-async def test_a_card(shop: WebShop) -> None:
-    """Flow B of the quickstart: the answer has the quickstart's keys and values, and those of the public API."""
+async def test_card_payment_has_the_documented_response(shop: WebShop) -> None:
+    """The response to flow B of the quickstart has the quickstart's keys and values, and those of the public API."""
     source = {"type": "card"} | card(zip=None)
     response = await shop.pay(SEED_BODY | {"paymentSource": source})
     answer = response.json()
@@ -113,8 +113,8 @@ async def test_a_card(shop: WebShop) -> None:
     assert "subscription" not in answer
 
 
-async def test_a_token(shop: WebShop) -> None:
-    """Flow A of the quickstart gives the same answer as flow B; names are not required of it."""
+async def test_token_payment_has_the_response_of_a_card_payment(shop: WebShop) -> None:
+    """Flow A of the quickstart has the same response as flow B, and requires no names."""
     body = SEED_BODY | {"paymentSource": {"type": "token", "token": await shop.token()}}
     body["consumer"] = {name: value for name, value in SEED_BODY["consumer"].items() if "Name" not in name}
     response = await shop.pay(body)
@@ -125,8 +125,8 @@ async def test_a_token(shop: WebShop) -> None:
     assert response.json()["payment"]["source"]["number"] == "402400****6348"
 
 
-async def test_subsequent_payments(shop: WebShop) -> None:
-    """The stored card pays again by its id and by its owner's, without a number, on the same account."""
+async def test_stored_card_pays_by_its_id_and_by_its_consumer(shop: WebShop) -> None:
+    """The stored card pays again by its own ID and by its consumer's, without a number."""
     first = (await shop.pay(SEED_BODY | {"paymentSource": {"type": "card"} | card()})).json()
     account_id, consumer_id = first["payment"]["source"]["paymentAccountId"], first["consumer"]["id"]
     later = {"sku": {"name": "PREMIUM_MONTHLY"}, "url": SEED_BODY["url"]}
@@ -149,8 +149,8 @@ async def test_subsequent_payments(shop: WebShop) -> None:
     assert (await shop.count_rows(["account", "consumer"])) == {"account": 1, "consumer": 1}
 
 
-async def test_somebody_elses_card(shop: WebShop) -> None:
-    """With a stored card the consumer is its owner: an id of somebody else is a fault, whichever kind of id it is."""
+async def test_stored_card_of_another_consumer_is_rejected(shop: WebShop) -> None:
+    """With a stored card the consumer is its owner: any other consumer's ID, of either kind, is a fault."""
     first, second = [(await shop.pay()).json() for _ in range(2)]
     source = {"type": "paymentAccountId", "paymentAccountId": first["payment"]["source"]["paymentAccountId"]}
     for wrong in (second["consumer"]["id"], second["consumer"]["externalId"], "user-nobody"):
@@ -161,8 +161,8 @@ async def test_somebody_elses_card(shop: WebShop) -> None:
         assert (await shop.pay(shop.payment(source, consumer=consumer(id=right)))).status_code == 201
 
 
-async def test_consumers(shop: WebShop) -> None:
-    """A merchant's own id finds the same consumer again, in either field; without one each payment has its own."""
+async def test_external_id_finds_the_same_consumer(shop: WebShop) -> None:
+    """A merchant's own ID in either field finds the same consumer; without one each payment has a new consumer."""
     first = (await shop.pay(shop.payment(consumer=consumer(id="user-1")))).json()["consumer"]
     for sent in ({"id": "user-1"}, {"id": None, "externalId": "user-1"}, {"id": first["id"]}):
         again = (await shop.pay(shop.payment(consumer=consumer(**sent)))).json()["consumer"]
@@ -172,8 +172,8 @@ async def test_consumers(shop: WebShop) -> None:
     assert "externalId" not in nobody[0]
 
 
-async def test_the_same_card_again(shop: WebShop) -> None:
-    """The same card of the same consumer is the same account, and a declined new card leaves none."""
+async def test_same_card_of_a_consumer_is_stored_once(shop: WebShop) -> None:
+    """The same card of the same consumer is one stored card, and a declined new card is not stored."""
     same = consumer(id="user-1")
     accounts = [
         (await shop.pay(shop.payment({"type": "card"} | card(**changes), consumer=same))).json()["payment"]["source"]
@@ -185,8 +185,8 @@ async def test_the_same_card_again(shop: WebShop) -> None:
     assert (await shop.count_rows(["account"])) == {"account": 1}
 
 
-async def test_a_decline(shop: WebShop) -> None:
-    """A decline is an answer of 201 that says why, with the scheme's category; there is nothing to renew."""
+async def test_decline_is_201_with_its_reason(shop: WebShop) -> None:
+    """A decline is a response of 201 with the reason and the scheme's category, and begins no subscription."""
     body = shop.payment({"type": "card"} | card("decline_51"), sku={"name": "PREMIUM_MONTHLY"})
     response = await shop.pay(body)
     payment = response.json()["payment"]
@@ -200,8 +200,8 @@ async def test_a_decline(shop: WebShop) -> None:
     assert (await shop.count_rows(["account"])) == {"account": 0}
 
 
-async def test_a_repeating_price(shop: WebShop) -> None:
-    """The approval of a schedule with later charges brings its subscription, from a product or from the request."""
+async def test_repeating_price_begins_a_subscription(shop: WebShop) -> None:
+    """An approved schedule with later charges begins a subscription, from a SKU or from the request."""
     schedule = [price(1), price(29.99, offset="30d", repeat=True)]
     for sku in ({"name": "PREMIUM_MONTHLY"}, shop.sku(*schedule)):
         answer = (await shop.pay(shop.payment(sku=sku))).json()
@@ -218,8 +218,8 @@ async def test_a_repeating_price(shop: WebShop) -> None:
     assert (await shop.count_rows(["subscription"])) == {"subscription": 2}
 
 
-async def test_what_is_due_at_once(shop: WebShop) -> None:
-    """A sum above zero is a sale, a later single price an authorization, nothing at all a verification."""
+async def test_amount_due_now_decides_the_mode(shop: WebShop) -> None:
+    """An amount above zero is a sale, a later single price an authorization, and zero a verification."""
     for prices, mode, amount, subscription in (
         ([price(5), price(1.5), price(9, offset="7d")], "sale", 6.5, "active"),
         ([price(5, offset="3d")], "auth", 5, None),
@@ -234,8 +234,8 @@ async def test_what_is_due_at_once(shop: WebShop) -> None:
             assert answer["subscription"]["status"] == subscription
 
 
-async def test_amounts(shop: WebShop) -> None:
-    """Amounts are exact, in as many decimals as the currency has, and come back without trailing zeros."""
+async def test_amounts_are_exact(shop: WebShop) -> None:
+    """Amounts are exact, with the decimals of the currency, and are returned without trailing zeros."""
     for sent, currency, written in (
         ("10", "USD", "10"),
         ("10.0", "USD", "10"),
@@ -257,8 +257,8 @@ async def test_amounts(shop: WebShop) -> None:
         assert ("amountUsd" in payment) == (currency != "KWD")
 
 
-async def test_metadata_comes_back(shop: WebShop) -> None:
-    """Metadata comes back with its types, numbers and order as they were sent; without any it is `{}`."""
+async def test_metadata_is_returned_unchanged(shop: WebShop) -> None:
+    """Metadata is returned with its types, numbers and order as sent; without any it is `{}`."""
     for metadata in (
         '{"wp_order_id":123,"version":"2.2.5","trial":0,"invoice_external_id":"","paid":true,"note":null}',
         '{"z":1.50,"a":-0.1,"big":123456789012345678901234567890,"zero":0.0}',
@@ -276,16 +276,16 @@ async def test_metadata_comes_back(shop: WebShop) -> None:
         assert (await shop.pay(shop.payment() | {"metadata": empty})).json()["metadata"] == {}
 
 
-async def test_the_phone_of_a_consumer_comes_back_as_typed(shop: WebShop) -> None:
-    """`consumer.phone` is a text that people typed, in any form, and no number to be verified."""
+async def test_phone_of_a_consumer_is_returned_as_typed(shop: WebShop) -> None:
+    """`consumer.phone` is a text in any form, and is not verified."""
     for phone in ("212 555-1234", "(500) 555-0006", "+49 1512 3456789", "0049-1512/3456789 ext. 7", "none"):
         answer = await shop.pay(shop.payment(consumer=consumer(phone=phone)))
         assert answer.status_code == 201
         assert answer.json()["consumer"]["phone"] == phone
 
 
-async def test_a_look_up(shop: WebShop) -> None:
-    """A payment that is final is looked up as it was answered, to the byte."""
+async def test_final_payment_is_read_as_it_was_returned(shop: WebShop) -> None:
+    """A final payment is read with the bytes of its first response."""
     for body in (
         shop.payment(),
         shop.payment({"type": "card"} | card("decline_05"), metadata={"a": 1}),
@@ -300,8 +300,8 @@ async def test_a_look_up(shop: WebShop) -> None:
         assert looked_up.content == answer.content
 
 
-async def test_a_challenge(shop: WebShop) -> None:
-    """A payment that waits for its cardholder says `redirect` and where to; its `code` promises nothing."""
+async def test_challenge_returns_a_redirect(shop: WebShop) -> None:
+    """A payment that waits for its cardholder has the action `redirect` and a URL, and its `code` is not final."""
     answer = await shop.pay(shop.payment({"type": "card", "3ds": True} | card("challenge")))
     payment = answer.json()["payment"]
     assert answer.status_code == 201
@@ -314,8 +314,8 @@ async def test_a_challenge(shop: WebShop) -> None:
     assert (looked_up["status"], looked_up["code"], looked_up["orderId"]) == ("pending", "0", payment["orderId"])
 
 
-async def test_look_ups_that_find_nothing(shop: WebShop) -> None:
-    """An id that was never issued is 404, in whatever form."""
+async def test_unknown_payment_is_404(shop: WebShop) -> None:
+    """An ID that was never issued is 404, in any form."""
     await shop.pay()
     for path in ("1", "abc", "-1", "1.5", "0", "9" * 19, "9" * 30, "٣", "%00", "a%2Fb", "' or 1=1", "x" * 3000):
         answer = await shop.get(f"/payment/{path}")
@@ -323,8 +323,8 @@ async def test_look_ups_that_find_nothing(shop: WebShop) -> None:
         assert set(answer.json()) == {"message", "errors"}
 
 
-async def test_other_methods(shop: WebShop) -> None:
-    """A path says which methods it has: to OPTIONS, and with 405 to any other."""
+async def test_other_methods_are_405(shop: WebShop) -> None:
+    """OPTIONS returns the methods of a path, and any other method is 405 with them."""
     for path, methods in (
         ("/payment", {"POST", "OPTIONS"}),
         ("/payment/1", {"GET", "HEAD", "OPTIONS"}),
@@ -362,8 +362,8 @@ async def read_sent(shop: WebShop, method: str, path: str) -> bytes:
     return b"".join(message.get("body", b"") for message in sent)
 
 
-async def test_head(shop: WebShop) -> None:
-    """HEAD is answered like GET, with the length of the body and without the body."""
+async def test_head_has_the_headers_of_get(shop: WebShop) -> None:
+    """HEAD returns the headers of GET, with the length of the body and without the body."""
     paid = (await shop.pay()).json()["payment"]["transactionId"]
     for path, status in ((f"/payment/{paid}", 200), ("/payment/1", 404), ("/openapi.json", 200), ("/docs", 200)):
         headers = {"Authorization": shop.merchant.key}
@@ -376,8 +376,8 @@ async def test_head(shop: WebShop) -> None:
     assert (await shop.client.head(f"/payment/{paid}")).status_code == 401
 
 
-async def test_unknown_paths(shop: WebShop) -> None:
-    """A path that is not there is 404, in the form of all refusals."""
+async def test_unknown_paths_are_404(shop: WebShop) -> None:
+    """An unknown path is 404, in the form of all rejections."""
     for path in ("/payments", "/Payment", "/payment/1/2", "/v1/payment", "/.git/config", "/payment%2F1x"):
         answer = await shop.get(path)
         assert answer.status_code == 404, path
@@ -385,8 +385,8 @@ async def test_unknown_paths(shop: WebShop) -> None:
         assert isinstance(answer.json()["message"], str)
 
 
-async def test_slashes_at_the_end(shop: WebShop) -> None:
-    """A slash at the end changes nothing and redirects nowhere: clients would turn a POST into a GET."""
+async def test_trailing_slash_changes_nothing(shop: WebShop) -> None:
+    """A trailing slash changes nothing and does not redirect, because clients would turn a POST into a GET."""
     answer = await shop.post("/payment/", shop.payment())
     assert answer.status_code == 201
     assert (await shop.get(f"/payment/{answer.json()['payment']['transactionId']}/")).content == answer.content

@@ -74,15 +74,15 @@ def without_luhn_digit(number: str) -> str:
         ("initiator", 1),
     ],
 )
-async def test_faulty_card_fields(refusing_shop: WebShop, field: str, value: Any) -> None:
+async def test_faulty_card_field_is_named(refusing_shop: WebShop, field: str, value: Any) -> None:
     """A faulty field of the card is named by its path."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment({"type": "card"} | card() | {field: value}))
     await expect_rejection(shop, answer, f"paymentSource.{field}")
 
 
-async def test_security_codes_fit_the_brand(refusing_shop: WebShop) -> None:
-    """A security code has as many digits as its brand gives it."""
+async def test_security_code_has_the_length_of_its_brand(refusing_shop: WebShop) -> None:
+    """A security code has the number of digits of its brand."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment({"type": "card"} | card("amex", cvv="009")))
     errors = await expect_rejection(shop, answer, "paymentSource.cvv")
@@ -138,8 +138,8 @@ async def test_security_codes_fit_the_brand(refusing_shop: WebShop) -> None:
         ({"type": "consumer", "id": {"id": CONSUMER_ID}}, "paymentSource.id"),
     ],
 )
-async def test_faulty_sources(refusing_shop: WebShop, source: Any, path: str | list[str]) -> None:
-    """A source without a known type, or without its own fields, or that leads nowhere, is named."""
+async def test_faulty_source_is_named(refusing_shop: WebShop, source: Any, path: str | list[str]) -> None:
+    """A source of an unknown type, without its fields, or with an unknown ID is named."""
     body = refusing_shop.payment() | {"paymentSource": source}
     paths = [path] if isinstance(path, str) else path
     await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
@@ -185,8 +185,8 @@ async def test_faulty_sources(refusing_shop: WebShop, source: Any, path: str | l
         (5, ["sku"]),
     ],
 )
-async def test_faulty_skus(refusing_shop: WebShop, sku: Any, paths: list[str]) -> None:
-    """What is sold has to be known: a site with prices, or a product by its name."""
+async def test_faulty_sku_is_named(refusing_shop: WebShop, sku: Any, paths: list[str]) -> None:
+    """A request names a site with prices, or a SKU by its name."""
     body = refusing_shop.payment() | {"sku": sku}
     await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
@@ -217,16 +217,16 @@ async def test_faulty_skus(refusing_shop: WebShop, sku: Any, paths: list[str]) -
         ("", "USD", "is required"),
     ],
 )
-async def test_faulty_amounts(refusing_shop: WebShop, amount: Any, currency: str, text: str) -> None:
-    """An amount is a number of 0 or more that the currency has and an acquirer can take."""
+async def test_faulty_amount_is_named(refusing_shop: WebShop, amount: Any, currency: str, text: str) -> None:
+    """An amount is a number from 0 to the maximum, with the decimals of its currency."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(amount, currency))))
     errors = await expect_rejection(shop, answer, "sku.price.0.amount")
     assert errors == {"sku.price.0.amount": [text]}
 
 
-async def test_decimals_beyond_what_a_float_has(refusing_shop: WebShop) -> None:
-    """A digit that a double can tell is a decimal too many, as a number and as a text."""
+async def test_decimals_that_a_float_cannot_hold_are_rejected(refusing_shop: WebShop) -> None:
+    """A digit that a double can represent is a decimal too many, as a number and as a text."""
     shop = refusing_shop
     for amount in ("1." + "0" * 13 + "1", "1.00000000000001", "0.305", "0.3000000000001"):
         for written in (amount, f'"{amount}"'):
@@ -241,14 +241,14 @@ async def test_decimals_beyond_what_a_float_has(refusing_shop: WebShop) -> None:
         *(840, True, ["USD"], {}, "", None),
     ],
 )
-async def test_unknown_currencies(refusing_shop: WebShop, currency: Any) -> None:
-    """A currency is one of ISO 4217 by its letters, in which somebody can be paid."""
+async def test_unknown_currency_is_rejected(refusing_shop: WebShop, currency: Any) -> None:
+    """A currency is the letters of one of ISO 4217 in which payments are possible."""
     shop = refusing_shop
     await expect_rejection(shop, await shop.pay(shop.payment(sku=shop.sku(price(1, currency)))), "sku.price.0.currency")
 
 
-async def test_an_unknown_currency_hides_no_faulty_amount(refusing_shop: WebShop) -> None:
-    """What is wrong with an amount in any currency is said also when the currency is unknown."""
+async def test_unknown_currency_hides_no_faulty_amount(refusing_shop: WebShop) -> None:
+    """A fault of an amount in every currency is named even if the currency is unknown."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(-1, "XXY"), price("x", "XXY"))))
     paths = [f"sku.price.{index}.{field}" for index in (0, 1) for field in ("amount", "currency")]
@@ -258,7 +258,7 @@ async def test_an_unknown_currency_hides_no_faulty_amount(refusing_shop: WebShop
 @pytest.mark.parametrize(
     "offset", ["d", "1", "-1d", "1h", "1.5d", "d1", " 1d", "1D", "0d\n", "123456d", "101y", "٣d", 1, True, [], {}]
 )
-async def test_faulty_offsets(refusing_shop: WebShop, offset: Any) -> None:
+async def test_faulty_offset_is_rejected(refusing_shop: WebShop, offset: Any) -> None:
     """An offset is a number of days, weeks, months or years, a century at most."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(offset=offset))))
@@ -266,15 +266,15 @@ async def test_faulty_offsets(refusing_shop: WebShop, offset: Any) -> None:
 
 
 @pytest.mark.parametrize("repeat", ["yes", -1, 1.5, 1001, "٣", [], {}, ["true"]])
-async def test_faulty_repetitions(refusing_shop: WebShop, repeat: Any) -> None:
-    """A price repeats without end, not at all, or so many times."""
+async def test_faulty_repetition_is_rejected(refusing_shop: WebShop, repeat: Any) -> None:
+    """A price repeats without end, never, or a number of times."""
     shop = refusing_shop
     answer = await shop.pay(shop.payment(sku=shop.sku(price(), price(offset="30d", repeat=repeat))))
     await expect_rejection(shop, answer, "sku.price.1.repeat")
 
 
-async def test_faulty_schedules(refusing_shop: WebShop) -> None:
-    """Prices that cannot stand together are named, each of them."""
+async def test_prices_that_conflict_are_each_named(refusing_shop: WebShop) -> None:
+    """Prices that conflict are named, each of them."""
     shop = refusing_shop
     prices = [
         price(repeat=True),
@@ -334,14 +334,16 @@ async def test_faulty_schedules(refusing_shop: WebShop) -> None:
         ({"userAgent": ["x"]}, ["consumer.userAgent"]),
     ],
 )
-async def test_faulty_consumers(refusing_shop: WebShop, changes: dict[str, Any], paths: list[str]) -> None:
-    """The consumer's address is required, and the names when a card comes in the clear; the rest has bounds."""
+async def test_faulty_consumer_field_is_named(
+    refusing_shop: WebShop, changes: dict[str, Any], paths: list[str]
+) -> None:
+    """The consumer's address is required, and the names with a card number; all other fields have bounds."""
     body = refusing_shop.payment(consumer=consumer(**changes))
     await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
 
 
-async def test_the_form_of_a_field_is_told(refusing_shop: WebShop) -> None:
-    """Where a common form is not the one that is asked for, the fault says which is."""
+async def test_fault_names_the_expected_form(refusing_shop: WebShop) -> None:
+    """The fault of a common but wrong form names the expected form."""
     urls = {"ipnUrl": "https://shop.example/" + "x" * 2048, "redirectUrl": "https://shop.example:99999/"}
     body = refusing_shop.payment(consumer=consumer(country="United States"), url=urls)
     assert (await refusing_shop.pay(body)).json()["errors"] == {
@@ -352,8 +354,8 @@ async def test_the_form_of_a_field_is_told(refusing_shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("empty", [{}, []])
-async def test_an_empty_consumer(refusing_shop: WebShop, empty: Any) -> None:
-    """Everything that an empty consumer lacks is named at once."""
+async def test_empty_consumer_names_every_missing_field(refusing_shop: WebShop, empty: Any) -> None:
+    """All missing fields of an empty consumer are named at once."""
     body = refusing_shop.payment() | {"consumer": empty}
     paths = ("consumer.ip", "consumer.firstName", "consumer.lastName")
     await expect_rejection(refusing_shop, await refusing_shop.pay(body), *paths)
@@ -379,8 +381,8 @@ async def test_an_empty_consumer(refusing_shop: WebShop, empty: Any) -> None:
         {"url": "http://shop.example"},
     ],
 )
-async def test_faulty_urls(refusing_shop: WebShop, url: Any) -> None:
-    """A URL is one that callbacks and browsers can be sent to."""
+async def test_faulty_url_is_rejected(refusing_shop: WebShop, url: Any) -> None:
+    """A URL is one to which callbacks and browsers can be sent."""
     for field in ("ipnUrl", "redirectUrl"):
         urls = {"ipnUrl": IPN_URL, "redirectUrl": REDIRECT_URL} | {field: url}
         answer = await refusing_shop.pay(refusing_shop.payment(url=urls))
@@ -388,27 +390,27 @@ async def test_faulty_urls(refusing_shop: WebShop, url: Any) -> None:
 
 
 @pytest.mark.parametrize("url", [None, {}, [], {"ipnUrl": ""}, {"ipnUrl": None, "redirectUrl": ""}])
-async def test_no_urls_anywhere(refusing_shop: WebShop, url: Any) -> None:
-    """A payment whose site has no URLs either has to bring both."""
+async def test_payment_of_a_site_without_urls_needs_both(refusing_shop: WebShop, url: Any) -> None:
+    """A payment of a site without URLs must have both."""
     answer = await refusing_shop.pay(refusing_shop.payment(url=url))
     await expect_rejection(refusing_shop, answer, "url.ipnUrl", "url.redirectUrl")
 
 
 @pytest.mark.parametrize("metadata", ["text", 5, True, 1.5, {"a": "x" * 17_000}])
-async def test_faulty_metadata(refusing_shop: WebShop, metadata: Any) -> None:
-    """Metadata is an object or a list of bounded size, since it comes back in every answer and callback."""
+async def test_metadata_out_of_bounds_is_rejected(refusing_shop: WebShop, metadata: Any) -> None:
+    """Metadata is an object or a list of bounded size, since every response and callback has it."""
     answer = await refusing_shop.pay(refusing_shop.payment(metadata=metadata))
     await expect_rejection(refusing_shop, answer, "metadata")
 
 
-async def test_a_merchant_may_not_start_the_first_payment(refusing_shop: WebShop) -> None:
-    """A charge that no customer's payment has opened the way for is refused."""
+async def test_merchant_cannot_initiate_the_first_payment(refusing_shop: WebShop) -> None:
+    """A merchant-initiated charge without an earlier payment by the consumer is rejected."""
     answer = await refusing_shop.pay(refusing_shop.payment({"type": "card", "initiator": "merchant"} | card()))
     await expect_rejection(refusing_shop, answer, "paymentSource.initiator")
 
 
-async def test_all_faults_at_once(refusing_shop: WebShop) -> None:
-    """Form, references, what one field asks of another, and headers: everything is named in one answer."""
+async def test_all_faults_are_named_at_once(refusing_shop: WebShop) -> None:
+    """Faults of form, references, dependent fields and headers are named in one response."""
     body = {
         "paymentSource": {"type": "card", "number": "4024007179366349", "expirationMonth": "13", "cvv": "x"},
         "sku": {"siteId": "1", "name": "GOLD", "title": ["x"], "price": [price(-1), price(1.999), price(1, "XXY")]},
@@ -460,8 +462,8 @@ WRONG: tuple[Any, ...] = (
 )
 
 
-async def test_wrong_types_everywhere(refusing_shop: WebShop) -> None:
-    """Whatever stands in the place of a field, the answer is a refusal that names it, or the field is optional."""
+async def test_wrong_type_of_any_field_is_named(refusing_shop: WebShop) -> None:
+    """A wrong type of any field is rejected by its path, unless the field is optional."""
     shop = refusing_shop
     whole = shop.payment(consumer=consumer(browserColorDepth=24, browserJavaEnabled=True, externalId="e-1"))
     whole["sku"]["url"] = dict(whole["url"])
@@ -491,8 +493,8 @@ DEEPER: dict[str, tuple[str, ...]] = {
 }
 
 
-async def test_wrong_types_deeper_in(refusing_shop: WebShop) -> None:
-    """So it is with what few requests say: each wrong value is refused by its path, or is taken for nothing."""
+async def test_wrong_type_of_any_nested_field_is_named_or_ignored(refusing_shop: WebShop) -> None:
+    """A wrong type of a rarely used field is rejected by its path, or ignored."""
     shop = refusing_shop
     for place, fields in DEEPER.items():
         for field, value in itertools.product(fields, WRONG):

@@ -31,8 +31,8 @@ async def links(shop: WebShop) -> int:
     return int(row[0])
 
 
-async def test_clients_in_their_own_ways(shop: WebShop) -> None:
-    """The PHP client's list, the plugin's one object, a named product, a bundle, and everything that may be said."""
+async def test_body_of_every_known_client_creates_a_page(shop: WebShop) -> None:
+    """The PHP client's list, the plugin's object, a named SKU, a bundle, and a body with every field create a page."""
     full = {
         "consumer": {"externalId": 77, "email": "", "country": "USA", "ip": "203.0.113.4", "firstName": "Jane"},
         "metadata": {"wp_order_id": 12, "version": "1"},
@@ -68,8 +68,8 @@ async def test_clients_in_their_own_ways(shop: WebShop) -> None:
     assert await links(shop) == 4
 
 
-async def test_a_repeated_request_gets_the_same_page(shop: WebShop) -> None:
-    """An X-Request-ID names one page; with another body it is refused."""
+async def test_repeated_request_returns_the_same_page(shop: WebShop) -> None:
+    """An X-Request-ID names one page; with another body it is rejected."""
     headers = {"X-Request-ID": "page-1"}
     first, second = [await shop.post("/paymentPage", page(shop), headers=headers) for _ in range(2)]
     assert (first.status_code, second.status_code) == (201, 201)
@@ -109,8 +109,8 @@ async def test_a_repeated_request_gets_the_same_page(shop: WebShop) -> None:
     ],
 )
 @refusing
-async def test_faults_are_named(refusing_shop: WebShop, changes: dict[str, Any], paths: set[str]) -> None:
-    """What is wrong is named by its path, all of it at once."""
+async def test_fault_is_named_by_its_path(refusing_shop: WebShop, changes: dict[str, Any], paths: set[str]) -> None:
+    """Faults are named by their paths, all at once."""
     answer = await refusing_shop.post("/paymentPage", page(refusing_shop, **changes))
     errors = await expect_rejection(refusing_shop, answer, *paths)
     assert errors
@@ -118,8 +118,8 @@ async def test_faults_are_named(refusing_shop: WebShop, changes: dict[str, Any],
 
 
 @refusing
-async def test_everything_that_is_wrong_at_once(refusing_shop: WebShop) -> None:
-    """Faults of the form and faults of what is pointed at come together, also in a bundle."""
+async def test_faults_of_form_and_references_are_named_at_once(refusing_shop: WebShop) -> None:
+    """Faults of form and of references are named together, also in a bundle."""
     body = {
         "sku": [{"siteId": "1", "price": [price(amount=-1)]}, {"name": "NOTHING"}, {}],
         "ttl": "x",
@@ -130,8 +130,8 @@ async def test_everything_that_is_wrong_at_once(refusing_shop: WebShop) -> None:
     await expect_rejection(refusing_shop, answer, *paths, "sku.0.url.ipnUrl", "sku.0.url.redirectUrl")
 
 
-async def test_addresses_may_be_the_sites(shop: WebShop) -> None:
-    """Without addresses of its own a page has those that its site has when it is made."""
+async def test_page_without_urls_gets_those_of_its_site(shop: WebShop) -> None:
+    """A page without URLs gets those that its site has when the page is created."""
     await shop.execute("update site set ipn_url = 'http://127.0.0.1:9/a', redirect_url = 'http://127.0.0.1:9/b'")
     assert (await shop.post("/paymentPage", page(shop, sku=shop.sku()))).status_code == 201
     [row] = await shop.fetch("select terms ->> 'ipn_url' as ipn, terms ->> 'redirect_url' as back from payment_link")
@@ -139,21 +139,21 @@ async def test_addresses_may_be_the_sites(shop: WebShop) -> None:
 
 
 @refusing
-async def test_addresses_are_needed(refusing_shop: WebShop) -> None:
-    """Without any the SKU's are asked for."""
+async def test_page_without_any_url_is_rejected(refusing_shop: WebShop) -> None:
+    """If neither the page nor its site has URLs, the page is rejected."""
     answer = await refusing_shop.post("/paymentPage", page(refusing_shop, sku=refusing_shop.sku()))
     await expect_rejection(refusing_shop, answer, "sku.url.ipnUrl", "sku.url.redirectUrl")
 
 
 @refusing
-async def test_another_merchants_things_are_unknown(refusing_shop: WebShop) -> None:
-    """A site of another merchant is as unknown as none."""
+async def test_site_of_another_merchant_is_unknown(refusing_shop: WebShop) -> None:
+    """A site of another merchant is unknown."""
     answer = await refusing_shop.post("/paymentPage", page(refusing_shop), key=refusing_shop.other.key)
     await expect_rejection(refusing_shop, answer, "sku.0.siteId")
 
 
-async def test_live_takes_no_test_data(opened: OpenShop) -> None:
-    """In live `test`, `emulateCode` and plain addresses are refused."""
+async def test_live_rejects_test_data(opened: OpenShop) -> None:
+    """Live rejects `test`, `emulateCode` and addresses without TLS."""
     live = await opened(environment="live")
     body = page(live, payment={"test": True, "emulateCode": "0000"})
     errors = (await live.post("/paymentPage", body)).json()["errors"]

@@ -78,7 +78,7 @@ async def wordpress(postgres_dsn: str, template: str) -> AsyncIterator[WordPress
         yield WordPress(shop, plugin, endpoint)
 
 
-async def test_a_purchase(wordpress: WordPress) -> None:
+async def test_sale_and_its_callback_pay_the_order(wordpress: WordPress) -> None:
     """A sale sends the buyer to the order's page, and its callback makes the order paid."""
     order, there = await wordpress.buy()
     assert there == ORDER_PAGE
@@ -88,7 +88,7 @@ async def test_a_purchase(wordpress: WordPress) -> None:
     assert order.stored["transaction"].isdigit()
 
 
-async def test_a_decline(wordpress: WordPress) -> None:
+async def test_decline_fails_the_order(wordpress: WordPress) -> None:
     """A decline fails the order with the bank's text at once, and its callback leaves it so."""
     with pytest.raises(PluginError, match=r"\w+"):
         await wordpress.buy(name="decline_51")
@@ -98,7 +98,7 @@ async def test_a_decline(wordpress: WordPress) -> None:
     assert order.status == "failed"
 
 
-async def test_a_challenge(wordpress: WordPress) -> None:
+async def test_challenge_redirects_the_consumer(wordpress: WordPress) -> None:
     """A challenge sends the buyer to the bank; no callback comes before the end, which here is that it is given up."""
     order, there = await wordpress.buy(name="challenge")
     assert there.startswith("http")
@@ -111,7 +111,7 @@ async def test_a_challenge(wordpress: WordPress) -> None:
     assert (order.status, order.note) == ("failed", "3-D Secure authentication was abandoned")
 
 
-async def test_renewals(wordpress: WordPress) -> None:
+async def test_renewal_pays_its_order(wordpress: WordPress) -> None:
     """A renewal by the stored consumer is paid by its answer; its callback finds the order of the renewal."""
     order, _ = await wordpress.buy()
     await wordpress.callbacks()
@@ -123,7 +123,7 @@ async def test_renewals(wordpress: WordPress) -> None:
     assert renewal.status == "processing"
 
 
-async def test_a_trial(wordpress: WordPress) -> None:
+async def test_trial_counts_as_paid(wordpress: WordPress) -> None:
     """A trial verifies the card or holds the later sum, and the order is taken for paid."""
     order, there = await wordpress.buy(trial_days=14)
     assert there == ORDER_PAGE
@@ -131,7 +131,7 @@ async def test_a_trial(wordpress: WordPress) -> None:
     assert order.status == "processing"
 
 
-async def test_refunds(wordpress: WordPress) -> None:
+async def test_refund_is_posted_in_the_legacy_form(wordpress: WordPress) -> None:
     """A credit reaches the plugin in the legacy form and refunds the order; as JSON it would have paid it again."""
     order, _ = await wordpress.buy()
     await wordpress.callbacks()
@@ -142,7 +142,7 @@ async def test_refunds(wordpress: WordPress) -> None:
     assert b"payment" not in wordpress.endpoint.seen[-1].body[:10]
 
 
-async def test_a_refund_of_a_part(wordpress: WordPress) -> None:
+async def test_partial_refund_is_not_posted(wordpress: WordPress) -> None:
     """The plugin, which takes any refund for one of the whole order, hears of refunds when nothing is left."""
     order, _ = await wordpress.buy()
     await wordpress.callbacks()
@@ -164,7 +164,7 @@ async def told_refunds(wordpress: WordPress, order: Order) -> list[bool]:
     return [row["is_posted"] for row in rows]
 
 
-async def test_two_refunds_at_once(wordpress: WordPress) -> None:
+async def test_one_of_two_concurrent_refunds_is_posted(wordpress: WordPress) -> None:
     """Of two refunds that together give all back exactly one is told, whichever is settled last."""
     for _ in range(5):
         order, _ = await wordpress.buy()
@@ -177,8 +177,8 @@ async def test_two_refunds_at_once(wordpress: WordPress) -> None:
         assert sorted(await told_refunds(wordpress, order)) == [False, True]
 
 
-async def test_voids(wordpress: WordPress) -> None:
-    """A void does likewise."""
+async def test_void_is_posted_in_the_legacy_form(wordpress: WordPress) -> None:
+    """A void reaches the plugin in the legacy form, and the order is refunded."""
     order, _ = await wordpress.buy()
     await wordpress.callbacks()
     assert (await wordpress.shop.post(f"/payment/{order.stored['transaction']}/void", {})).status_code == 201
@@ -186,7 +186,7 @@ async def test_voids(wordpress: WordPress) -> None:
     assert order.status == "refunded"
 
 
-async def test_payment_pages(wordpress: WordPress) -> None:
+async def test_payment_page_finds_the_order(wordpress: WordPress) -> None:
     """The buyer is sent to a page, whose callback will find the order."""
     order = wordpress.plugin.order()
     there = await wordpress.plugin.get_payment_page(order)
@@ -195,7 +195,7 @@ async def test_payment_pages(wordpress: WordPress) -> None:
     assert order.status == "pending"
 
 
-async def test_what_the_buyer_mistypes(wordpress: WordPress) -> None:
+async def test_fault_of_the_form_is_an_error_with_a_text(wordpress: WordPress) -> None:
     """Faults of the form are errors with a text, whatever is empty."""
     for typed in ({"number": ""}, {"number": "4024 0071 7936 6349"}, {"number": number_of("visa"), "expiry": "1"}):
         with pytest.raises(PluginError, match=r"\w+"):
@@ -206,6 +206,6 @@ async def test_what_the_buyer_mistypes(wordpress: WordPress) -> None:
     assert order.status == "failed"
 
 
-async def test_without_a_security_code(wordpress: WordPress) -> None:
+async def test_empty_security_code_is_accepted(wordpress: WordPress) -> None:
     """The form leaves the security code empty where the shop does not ask for it."""
     assert await wordpress.plugin.get_token(number_of("visa"), cvv="")

@@ -12,7 +12,7 @@ from tests.support.webshop import card, consumer, price
 if TYPE_CHECKING:
     from tests.support.webshop import OpenShop, WebShop
 
-#: The plainest wish for a receipt.
+#: The shortest request for a receipt.
 YES = True
 
 
@@ -40,8 +40,8 @@ async def pay(shop: WebShop, options: Any, **changes: Any) -> Any:
         ({"to": ""}, "en"),
     ],
 )
-async def test_a_receipt_is_written(shop: WebShop, options: Any, language: str) -> None:
-    """Each form that asks for a receipt has one written to the consumer, about this payment."""
+async def test_requested_receipt_is_stored(shop: WebShop, options: Any, language: str) -> None:
+    """Each form that requests a receipt stores one for the consumer, about this payment."""
     payment = await pay(shop, options)
     [letter] = await letters(shop)
     facts = json.loads(letter["facts"])
@@ -55,14 +55,14 @@ async def test_a_receipt_is_written(shop: WebShop, options: Any, language: str) 
 @pytest.mark.parametrize(
     "options", [None, False, "false", 0, "", {}, [], {"send": False}, {"send": "0", "to": "a@b.io"}]
 )
-async def test_nothing_is_written_unasked(shop: WebShop, options: Any) -> None:
-    """What does not ask for a receipt has none."""
+async def test_no_receipt_without_a_request(shop: WebShop, options: Any) -> None:
+    """A payment that requests no receipt has none."""
     await pay(shop, options)
     assert not await letters(shop)
 
 
-async def test_to_whom(shop: WebShop) -> None:
-    """The request says to whom, else the consumer; where that is no address, to nobody, and the payment goes on."""
+async def test_receipt_goes_to_the_requested_or_known_address(shop: WebShop) -> None:
+    """A receipt goes to the requested address, else to the consumer's; without a valid one the payment continues."""
     await pay(shop, {"to": "accounts@firm.example"})
     await pay(shop, YES, consumer=consumer(browserLanguage="fr", email="jean@shop.example"))
     await pay(shop, YES, consumer=consumer(email=" hans@müller.example "))
@@ -79,8 +79,8 @@ async def test_to_whom(shop: WebShop) -> None:
     ]
 
 
-async def test_a_stored_consumer_is_known(shop: WebShop) -> None:
-    """Paying again as a known consumer, the address of the first time serves."""
+async def test_receipt_goes_to_the_known_address(shop: WebShop) -> None:
+    """A known consumer without an address gets receipts at the address of the first payment."""
     first = await shop.pay()
     source = {"type": "consumer", "id": first.json()["consumer"]["id"]}
     answer = await shop.pay(shop.payment(source, emailOptions=True, consumer={"ip": "203.0.113.45"}))
@@ -99,14 +99,14 @@ async def test_a_stored_consumer_is_known(shop: WebShop) -> None:
     ],
 )
 async def test_faults_are_named(shop: WebShop, options: Any, faults: set[str]) -> None:
-    """What cannot be read is named by its path, with whatever else is wrong, and nothing is charged."""
+    """A faulty field is named by its path, with all other faults, and nothing is charged."""
     answer = await shop.pay(shop.payment(emailOptions=options, consumer={"firstName": "Jane", "lastName": "Smith"}))
     assert answer.status_code == 400
     assert set(answer.json()["errors"]) == faults | {"consumer.ip"}
 
 
-async def test_only_money_that_was_taken(shop: WebShop) -> None:
-    """Declined, challenged, authorized and verified payments have no receipt; what was captured or credited has one."""
+async def test_only_moved_money_has_a_receipt(shop: WebShop) -> None:
+    """Declined, challenged, authorized and verified payments have no receipt; captures and refunds have one."""
     assert (await pay(shop, YES, paymentSource={"type": "card"} | card("decline_05")))["status"] == "fail"
     assert (await pay(shop, YES, paymentSource={"type": "card", "3ds": True} | card("challenge")))[
         "status"
@@ -123,8 +123,8 @@ async def test_only_money_that_was_taken(shop: WebShop) -> None:
     assert [(facts["kind"], facts["amount_minor"]) for facts in told] == [("receipt", 600), ("refund", 200)]
 
 
-async def test_an_outcome_that_was_found_out_has_a_receipt(opened: OpenShop) -> None:
-    """Whoever settles a payment writes its receipt, once."""
+async def test_resolved_outcome_has_a_receipt(opened: OpenShop) -> None:
+    """A resolved outcome has a receipt, once."""
     shop = await opened(acquirer_timeout_seconds=0.3, resolver_margin_seconds=1)
     payment = await pay(shop, YES, paymentSource={"type": "card"} | card("lost_answer"))
     assert payment["status"] == "pending"
@@ -136,16 +136,16 @@ async def test_an_outcome_that_was_found_out_has_a_receipt(opened: OpenShop) -> 
     await work_until(shop, is_written)
 
 
-async def test_a_repeat_writes_no_other(shop: WebShop) -> None:
-    """The same request twice is one payment and one letter."""
+async def test_repeat_stores_no_second_receipt(shop: WebShop) -> None:
+    """The same request twice is one payment and one email."""
     body = shop.payment(emailOptions=True)
     for _ in range(2):
         await shop.pay(body, headers={"X-Request-ID": "one"})
     assert len(await letters(shop)) == 1
 
 
-async def test_live_without_a_mail_server_writes_none(opened: OpenShop) -> None:
-    """Letters that nobody will carry are not kept, with people's addresses in them."""
+async def test_live_without_a_mail_server_stores_none(opened: OpenShop) -> None:
+    """Emails that cannot be sent are not stored, with their addresses."""
     for settings, count in (
         ({}, 0),
         ({"smtp_url": "smtp://mail.example", "smtp_from": "receipts@pay.example"}, 1),
@@ -157,8 +157,8 @@ async def test_live_without_a_mail_server_writes_none(opened: OpenShop) -> None:
         assert len(await letters(live)) == count
 
 
-async def test_the_worker_carries_letters(shop: WebShop) -> None:
-    """In stage a letter is carried to where it is shown, within a moment."""
+async def test_worker_sends_emails(shop: WebShop) -> None:
+    """In stage an email is sent to the inbox within a moment."""
     await pay(shop, YES)
 
     async def is_sent() -> bool:

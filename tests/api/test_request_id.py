@@ -23,8 +23,8 @@ def reorder(content: Any) -> Any:
     return [reorder(one) for one in content] if isinstance(content, list) else content
 
 
-async def test_a_repeat(shop: WebShop) -> None:
-    """A repeat gets the same status and bytes, marked as a replay; the first answer is not."""
+async def test_repeat_gets_the_first_response(shop: WebShop) -> None:
+    """A repeat gets the same status and bytes, marked as a replay; the first response is not marked."""
     body = shop.payment(metadata={"b": 1.50, "a": [True, None]})
     first = await shop.pay(body, headers=HEADERS)
     assert first.status_code == 201
@@ -37,8 +37,8 @@ async def test_a_repeat(shop: WebShop) -> None:
     assert await shop.count_rows(MADE) == ONE_OF_EACH
 
 
-async def test_a_repeated_decline(shop: WebShop) -> None:
-    """A decline is an answer like any other: the repeat is declined with the same bytes and asks no issuer."""
+async def test_repeated_decline_calls_no_issuer(shop: WebShop) -> None:
+    """The repeat of a decline gets the same bytes and calls no issuer."""
     body = shop.payment({"type": "card"} | card("decline_05"))
     first = await shop.pay(body, headers=HEADERS)
     again = await shop.pay(body, headers=HEADERS)
@@ -47,7 +47,7 @@ async def test_a_repeated_decline(shop: WebShop) -> None:
     assert await shop.count_rows(MADE) == ONE_OF_EACH
 
 
-async def test_the_form_of_a_body_does_not_matter(shop: WebShop) -> None:
+async def test_equal_body_in_another_form_is_a_repeat(shop: WebShop) -> None:
     """A body is the same in another order of keys, with other spaces, escapes and names of headers."""
     body = shop.payment(metadata={"ä": {"x": 1, "y": 2}})
     first = await shop.pay(body, headers=HEADERS)
@@ -62,8 +62,8 @@ async def test_the_form_of_a_body_does_not_matter(shop: WebShop) -> None:
         assert again.headers["idempotent-replay"] == "true"
 
 
-async def test_another_body(shop: WebShop) -> None:
-    """The same id with another body is 422, and changes nothing."""
+async def test_another_body_is_422(shop: WebShop) -> None:
+    """The same ID with another body is 422, and changes nothing."""
     body = shop.payment()
     first = await shop.pay(body, headers=HEADERS)
     stored = await shop.count_rows()
@@ -83,8 +83,8 @@ async def test_another_body(shop: WebShop) -> None:
     assert (await shop.pay(body, headers=HEADERS)).content == first.content
 
 
-async def test_another_body_that_is_faulty_too(shop: WebShop) -> None:
-    """A taken id with another body is 422, however faulty that body is; a free one is 400 and stays free."""
+async def test_faulty_body_under_a_used_id_is_422(shop: WebShop) -> None:
+    """A used ID with another body is 422, however faulty that body is; a free one is 400 and stays free."""
     body = shop.payment()
     faulty = body | {"sku": {"name": "GOLD"}, "consumer": {}, "paymentSource": {"type": "cash"}}
     assert (await shop.pay(faulty, headers=HEADERS)).status_code == 400
@@ -95,8 +95,8 @@ async def test_another_body_that_is_faulty_too(shop: WebShop) -> None:
     assert (await shop.pay(body, headers=HEADERS)).content == first.content
 
 
-async def test_a_repeat_whose_card_has_expired_since(shop: WebShop, opened: OpenShop) -> None:
-    """What was sound the first time has its answer, also when it would be refused today."""
+async def test_repeat_with_an_expired_card_gets_the_first_response(shop: WebShop, opened: OpenShop) -> None:
+    """A valid request has its first response, even if it would be rejected today."""
     body = shop.payment({"type": "card"} | card(expirationYear="20"))
     first = await shop.pay(body, headers=HEADERS)
     live = await opened(environment="live", keys=shop.gateway.vault.keys)
@@ -104,8 +104,8 @@ async def test_a_repeat_whose_card_has_expired_since(shop: WebShop, opened: Open
     assert (again.status_code, again.content) == (201, first.content)
 
 
-async def test_the_security_code_leaves_no_trace(shop: WebShop) -> None:
-    """The security code alone may differ in a repeat: no trace of it is kept, not even to compare it."""
+async def test_security_code_may_differ_in_a_repeat(shop: WebShop) -> None:
+    """The security code alone may differ in a repeat, because nothing computed from it is stored."""
     consumer = shop.payment()["consumer"]
     first, again = [
         await shop.pay(shop.payment({"type": "card"} | card(cvv=cvv), consumer=consumer), headers=HEADERS)
@@ -114,8 +114,8 @@ async def test_the_security_code_leaves_no_trace(shop: WebShop) -> None:
     assert again.content == first.content
 
 
-async def test_malformed_ids(shop: WebShop) -> None:
-    """An id is 1 to 128 visible ASCII characters; the answer to another bears one of ours."""
+async def test_malformed_id_is_rejected(shop: WebShop) -> None:
+    """An ID is 1 to 128 visible ASCII characters; the response to another has a generated one."""
     for sent in (" ", "a b", "x" * 129, "id\t1", "idé", "\x7f"):
         answer = await shop.pay(headers={"X-Request-ID": sent})
         await expect_rejection(shop, answer, "X-Request-ID")
@@ -126,8 +126,8 @@ async def test_malformed_ids(shop: WebShop) -> None:
         assert answer.headers["x-request-id"] == sent
 
 
-async def test_ids_of_ours(shop: WebShop) -> None:
-    """A request without an id gets one of ours, another each time, and is never a repeat."""
+async def test_request_without_an_id_gets_a_new_one(shop: WebShop) -> None:
+    """A request without an ID gets a new one each time, and is never a repeat."""
     body = shop.payment()
     answers = [await shop.pay(body) for _ in range(3)]
     assert len({answer.headers["x-request-id"] for answer in answers}) == 3
@@ -135,8 +135,8 @@ async def test_ids_of_ours(shop: WebShop) -> None:
     assert (await shop.count_rows(["request_claim"])) == {"request_claim": 0}
 
 
-async def test_every_answer_bears_its_id(shop: WebShop) -> None:
-    """The id comes back with every answer, whatever it is, and stands in the row of the event."""
+async def test_every_response_has_its_id(shop: WebShop) -> None:
+    """Every response has the ID of its request, and so has the row of the event."""
     paths = ("/payment/1", "/nowhere", "/healthz", "/openapi.json", "/metrics")
     for path in paths:
         assert (await shop.get(path, **HEADERS)).headers["x-request-id"] == "order-4711"
@@ -147,8 +147,8 @@ async def test_every_answer_bears_its_id(shop: WebShop) -> None:
     assert (await shop.fetch("select request_id from event"))[0]["request_id"] == "order-4711"
 
 
-async def test_reads_ignore_it(shop: WebShop) -> None:
-    """On a look-up the id names the request in the logs and nothing else."""
+async def test_reads_ignore_the_id(shop: WebShop) -> None:
+    """The ID of a read names the request in the logs and nothing else."""
     transaction_id = (await shop.pay(headers=HEADERS)).json()["payment"]["transactionId"]
     for sent in ("order-4711", "not well formed"):
         answer = await shop.get(f"/payment/{transaction_id}", **{"X-Request-ID": sent})
@@ -156,8 +156,8 @@ async def test_reads_ignore_it(shop: WebShop) -> None:
         assert "idempotent-replay" not in answer.headers
 
 
-async def test_equal_requests_at_once(shop: WebShop, opened: OpenShop) -> None:
-    """Of equal requests at the same time, also at two nodes, one pays and the others get its answer."""
+async def test_one_of_equal_concurrent_requests_pays(shop: WebShop, opened: OpenShop) -> None:
+    """Of equal concurrent requests, also on two nodes, one pays and the others get its response."""
     other_node = await opened(keys=shop.gateway.vault.keys)
     body = shop.payment()
     nodes = (shop, other_node) * 8
@@ -169,16 +169,16 @@ async def test_equal_requests_at_once(shop: WebShop, opened: OpenShop) -> None:
     assert (await shop.fetch("select count(*) from simulator.journal"))[0][0] == 1
 
 
-async def test_other_bodies_at_once(shop: WebShop) -> None:
-    """Of different requests with one id at the same time one pays and the others are 422."""
+async def test_one_of_different_concurrent_requests_pays(shop: WebShop) -> None:
+    """Of different concurrent requests with one ID one pays and the others are 422."""
     bodies = [shop.payment(metadata={"n": number}) for number in range(6)]
     answers = await asyncio.gather(*(shop.pay(body, headers=HEADERS) for body in bodies))
     assert sorted(answer.status_code for answer in answers) == [201] + [422] * 5
     assert await shop.count_rows(MADE) == ONE_OF_EACH
 
 
-async def test_refusals_leave_the_id(shop: WebShop) -> None:
-    """An id is free again after 400, 401, 413 and 415: nothing was begun under it."""
+async def test_rejection_leaves_the_id_free(shop: WebShop) -> None:
+    """An ID is free again after 400, 401, 413 and 415, because nothing was begun under it."""
     body = shop.payment()
     for answer, status in (
         (await shop.pay(shop.payment(sku={"name": "GOLD"}), headers=HEADERS), 400),
@@ -193,8 +193,8 @@ async def test_refusals_leave_the_id(shop: WebShop) -> None:
     assert "idempotent-replay" not in answer.headers
 
 
-async def test_a_used_token_leaves_the_id(shop: WebShop) -> None:
-    """Who comes too late with a token may pay under the same id with another one."""
+async def test_used_token_leaves_the_id_free(shop: WebShop) -> None:
+    """A request with a used token may be sent under the same ID with another token."""
     source = {"type": "token", "token": await shop.token()}
     assert (await shop.pay(shop.payment(source))).status_code == 201
     assert (await shop.pay(shop.payment(source), headers=HEADERS)).status_code == 400
@@ -204,8 +204,8 @@ async def test_a_used_token_leaves_the_id(shop: WebShop) -> None:
     assert "idempotent-replay" not in answer.headers
 
 
-async def test_a_repeat_outlives_what_it_stood_on(shop: WebShop, opened: OpenShop) -> None:
-    """A repeat gets its first answer also when its token is used or gone, its site or its account too."""
+async def test_repeat_needs_neither_token_nor_site(shop: WebShop, opened: OpenShop) -> None:
+    """A repeat gets its first response even if its token, its card and its site were deleted."""
     by_token = shop.payment({"type": "token", "token": await shop.token()})
     first = await shop.pay(by_token, headers=HEADERS)
     account = {"type": "paymentAccountId", "paymentAccountId": first.json()["payment"]["source"]["paymentAccountId"]}
@@ -225,7 +225,7 @@ async def test_a_repeat_outlives_what_it_stood_on(shop: WebShop, opened: OpenSho
 
 
 async def test_ids_belong_to_merchants(shop: WebShop) -> None:
-    """Two merchants may use the same id, and neither gets the other's answer."""
+    """Two merchants may use the same ID, and neither gets the response of the other."""
     first = await shop.pay(headers=HEADERS)
     body = shop.payment(sku=shop.sku(siteId=str(shop.other.site_id)))
     other = await shop.pay(body, key=shop.other.key, headers=HEADERS)
@@ -235,7 +235,7 @@ async def test_ids_belong_to_merchants(shop: WebShop) -> None:
 
 
 async def test_ids_belong_to_operations(shop: WebShop) -> None:
-    """An id of `/tokenize` is none of a payment."""
+    """An ID of `/tokenize` is not one of a payment."""
     token = (await shop.tokenize(headers=HEADERS)).json()["token"]
     answer = await shop.pay(shop.payment({"type": "token", "token": token}), headers=HEADERS)
     assert answer.status_code == 201
@@ -243,15 +243,15 @@ async def test_ids_belong_to_operations(shop: WebShop) -> None:
 
 
 async def test_keys_of_one_merchant_share_ids(shop: WebShop, opened: OpenShop) -> None:
-    """An id belongs to the merchant, not to the key: a key may be changed between a request and its repeat."""
+    """An ID belongs to the merchant: its API key may change between a request and its repeat."""
     again_opened = await opened(keys=shop.gateway.vault.keys)
     body = shop.payment()
     first = await shop.pay(body, headers=HEADERS)
     assert (await again_opened.pay(body, headers=HEADERS)).content == first.content
 
 
-async def test_a_pending_answer_is_repeated_as_pending(opened: OpenShop) -> None:
-    """A client that was told `pending` is told so again, whatever became of the payment; the look-up knows better."""
+async def test_pending_response_is_repeated(opened: OpenShop) -> None:
+    """A `pending` response is repeated as `pending` after the payment has finished; a lookup returns the result."""
     shop = await opened(answer_seconds=0.1, simulating={"slow_seconds": 0.5})
     body = shop.payment({"type": "card"} | card("slow"))
     first = await shop.pay(body, headers=HEADERS)
@@ -266,8 +266,8 @@ async def test_a_pending_answer_is_repeated_as_pending(opened: OpenShop) -> None
     assert again.content == first.content
 
 
-async def test_a_request_that_runs_elsewhere(opened: OpenShop) -> None:
-    """While the same request runs at another node a repeat waits for its answer, and not for ever: 409."""
+async def test_request_in_progress_on_another_node_is_409(opened: OpenShop) -> None:
+    """A repeat waits for the same request on another node, and is 409 after a time-out."""
     shop = await opened(simulating={"slow_seconds": 0.6})
     keys = shop.gateway.vault.keys
     hasty, patient = [await opened(keys=keys, answer_seconds=seconds) for seconds in (0.1, 10)]
@@ -290,8 +290,8 @@ async def is_begun(shop: WebShop) -> bool:
     return bool((await shop.count_rows(["payment"]))["payment"])
 
 
-async def test_digests_hold_no_card(shop: WebShop) -> None:
-    """What is kept of a body for the comparison is a digest under a key, and what is kept of the answer is masked."""
+async def test_stored_digest_contains_no_card(shop: WebShop) -> None:
+    """A stored body is only a keyed digest, and the stored response is masked."""
     await shop.pay(headers=HEADERS)
     claim = (
         await shop.fetch(

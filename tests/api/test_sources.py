@@ -38,8 +38,8 @@ async def pay_with(shop: WebShop, source: dict[str, Any], **changes: Any) -> dic
 # A stored card with its security code
 
 
-async def test_a_stored_card_with_its_security_code(shop: WebShop) -> None:
-    """It pays for the card's owner, is told by its type, and keeps no security code."""
+async def test_stored_card_with_a_security_code_pays(shop: WebShop) -> None:
+    """A stored card with a security code pays for its owner, has its own type, and keeps no code."""
     account, owner = await stored(shop)
     source = {"type": "paymentAccountIdWithCvv", "paymentAccountId": account, "cvv": "937", "emulateCode": "0000"}
     answer = await pay_with(shop, source)
@@ -49,8 +49,8 @@ async def test_a_stored_card_with_its_security_code(shop: WebShop) -> None:
     assert (await shop.count_rows(["account", "security_code"])) == {"account": 1, "security_code": 0}
 
 
-async def test_a_stored_card_with_its_security_code_is_challenged(shop: WebShop) -> None:
-    """Its cardholder is there: the issuer may ask for authentication, as with a card; a one-click charge fails."""
+async def test_stored_card_with_a_security_code_can_be_challenged(shop: WebShop) -> None:
+    """The issuer may require authentication, as with a card; a one-click charge then fails."""
     proved = {"type": "card", "mpiParameters": PROOF} | card("challenge")
     account = (await shop.pay(shop.payment(proved))).json()["payment"]["source"]["paymentAccountId"]
     with_code = {"type": "paymentAccountIdWithCvv", "paymentAccountId": account, "cvv": "009"}
@@ -60,8 +60,8 @@ async def test_a_stored_card_with_its_security_code_is_challenged(shop: WebShop)
 
 
 @pytest.mark.parametrize("kind", ["paymentAccountId", "paymentAccountIdWithCvv", "consumer", "cc_token"])
-async def test_disabled_cards(shop: WebShop, kind: str) -> None:
-    """A disabled card is refused as a decline, whatever names it."""
+async def test_disabled_card_is_declined(shop: WebShop, kind: str) -> None:
+    """A payment with a disabled card is declined with every source."""
     account, owner = await stored(shop, id="user-7")
     await shop.execute("update account set disabled = true")
     source = {"type": kind, "paymentAccountId": account, "id": owner, "cvv": "009"}
@@ -69,8 +69,8 @@ async def test_disabled_cards(shop: WebShop, kind: str) -> None:
     assert (answer["payment"]["status"], answer["payment"]["code"]) == ("fail", "1020")
 
 
-async def test_security_codes_of_stored_cards(shop: WebShop) -> None:
-    """A security code has as many digits as the brand of the stored card gives it."""
+async def test_security_code_has_the_length_of_the_stored_brand(shop: WebShop) -> None:
+    """A security code has the number of digits of the brand of the stored card."""
     account, _ = await stored(shop, "amex")
     before = await shop.count_rows()
     source: dict[str, Any] = {"type": "paymentAccountIdWithCvv", "paymentAccountId": account}
@@ -86,8 +86,8 @@ async def test_security_codes_of_stored_cards(shop: WebShop) -> None:
 # The card on file of the request's consumer
 
 
-async def test_the_card_on_file(shop: WebShop) -> None:
-    """`cc_token` charges the card of the last successful payment of the consumer whom the request names, by any id."""
+async def test_cc_token_charges_the_card_of_the_last_payment(shop: WebShop) -> None:
+    """`cc_token` charges the card of the consumer's last successful payment, by either ID of the consumer."""
     _, owner = await stored(shop, id="user-7")
     last, _ = await stored(shop, "mastercard", id="user-7")
     for named in ({"id": owner}, {"id": "user-7"}, {"externalId": "user-7"}, {"id": owner, "externalId": "ignored"}):
@@ -109,8 +109,8 @@ async def test_the_card_on_file(shop: WebShop) -> None:
         ({"id": "user-8", "externalId": "user-7"}, "consumer.id"),
     ],
 )
-async def test_no_card_on_file(shop: WebShop, named: dict[str, str], path: str) -> None:
-    """A consumer who never paid, who is not named, or whose two ids are two people's, has none to be charged."""
+async def test_consumer_without_a_card_is_rejected(shop: WebShop, named: dict[str, str], path: str) -> None:
+    """A consumer who never paid, no consumer, and two IDs of different consumers are rejected."""
     await stored(shop, id="user-7")
     before = await shop.count_rows()
     body = shop.payment({"type": "cc_token"}, consumer={"ip": "203.0.113.45"} | named)
@@ -118,8 +118,8 @@ async def test_no_card_on_file(shop: WebShop, named: dict[str, str], path: str) 
 
 
 @pytest.mark.parametrize("kind", ["paymentAccountId", "paymentAccountIdWithCvv", "consumer", "cc_token", "token"])
-async def test_cards_of_another_merchant(shop: WebShop, other_merchant: Merchant, kind: str) -> None:
-    """A card is charged by the merchant whose consumer it is and by nobody else, whichever id is known to others."""
+async def test_card_of_another_merchant_is_rejected(shop: WebShop, other_merchant: Merchant, kind: str) -> None:
+    """Only the merchant of a stored card can charge it, whichever ID others know."""
     account, owner = await stored(shop, id="user-7")
     token = (await tokenize_account(shop, account, owner)).json()["token"]
     before = await shop.count_rows()
@@ -148,8 +148,8 @@ async def tokenize_account(shop: WebShop, account: Any, owner: Any, **request: A
     return await shop.post("/tokenizeWithPaymentAccountId", body, headers=headers, key=key, **request)
 
 
-async def test_a_token_of_a_stored_card(shop: WebShop) -> None:
-    """It pays once, as the card's consumer, and leaves neither the code nor a copy of the card anywhere."""
+async def test_token_of_a_stored_card_pays_once(shop: WebShop) -> None:
+    """It pays once, as the card's consumer, and leaves neither the code nor a copy of the card."""
     account, owner = await stored(shop)
     made = await tokenize_account(shop, account, owner)
     assert made.status_code == 201
@@ -169,8 +169,8 @@ async def test_a_token_of_a_stored_card(shop: WebShop) -> None:
     assert errors["paymentSource.token"] == ["is already used; tokenize the card again"]
 
 
-async def test_spellings_of_a_stored_card(shop: WebShop) -> None:
-    """The id is read under its other name too, in any case; a key of the merchant's own binds nothing more."""
+async def test_stored_card_has_two_spellings(shop: WebShop) -> None:
+    """The ID is read under both names and in any case; an API key restricts the token no further."""
     account, owner = await stored(shop)
     other_name = {"paymentAccountId": None, "paymentAccount": account.upper()}
     assert (await tokenize_account(shop, None, owner, changes=other_name)).status_code == 201
@@ -178,8 +178,8 @@ async def test_spellings_of_a_stored_card(shop: WebShop) -> None:
     assert (await tokenize_account(shop, account, owner, key="nonsense")).status_code == 201
 
 
-async def test_unknown_stored_cards(shop: WebShop, other_merchant: Merchant) -> None:
-    """Nothing tells a card that is not there from one of another consumer, or of another merchant than the key's."""
+async def test_unknown_and_foreign_cards_get_equal_responses(shop: WebShop, other_merchant: Merchant) -> None:
+    """The response is the same for an unknown card, one of another consumer, and one of another merchant."""
     account, owner = await stored(shop)
     _, stranger = await stored(shop)
     before = await shop.count_rows()
@@ -194,7 +194,7 @@ async def test_unknown_stored_cards(shop: WebShop, other_merchant: Merchant) -> 
     assert len({answer.content for answer in answers}) == 1
 
 
-async def test_faulty_tokens_of_stored_cards(shop: WebShop) -> None:
+async def test_every_fault_of_a_token_of_a_stored_card_is_named(shop: WebShop) -> None:
     """Every faulty field is named at once, with the header that no form can send."""
     account, owner = await stored(shop)
     before = await shop.count_rows()
@@ -218,8 +218,8 @@ async def test_faulty_tokens_of_stored_cards(shop: WebShop) -> None:
     await expect_rejection(shop, answer, status=415, stored=before)
 
 
-async def test_repeated_tokens_of_stored_cards(shop: WebShop) -> None:
-    """Each call makes a new token; its id is sent back, and nothing is remembered of it."""
+async def test_each_call_creates_a_token_of_a_stored_card(shop: WebShop) -> None:
+    """Each call creates a new token; its request ID is returned and not stored."""
     account, owner = await stored(shop)
     headers = {"X-Request-ID": "again"}
     first, again = [await tokenize_account(shop, account, owner, headers=headers) for _ in range(2)]
@@ -228,8 +228,8 @@ async def test_repeated_tokens_of_stored_cards(shop: WebShop) -> None:
     assert "idempotent-replay" not in again.headers
 
 
-async def test_a_disabled_card_behind_a_token(shop: WebShop) -> None:
-    """A card that is disabled after, or before, its token was made is refused as a decline."""
+async def test_token_of_a_disabled_card_is_declined(shop: WebShop) -> None:
+    """A payment with a card that was disabled before or after the creation of its token is declined."""
     account, owner = await stored(shop)
     source = {"type": "token", "token": (await tokenize_account(shop, account, owner)).json()["token"]}
     await shop.execute("update account set disabled = true")
@@ -237,8 +237,8 @@ async def test_a_disabled_card_behind_a_token(shop: WebShop) -> None:
     assert (await tokenize_account(shop, account, owner)).status_code == 201
 
 
-async def test_somebody_elses_name_with_a_token_of_a_stored_card(shop: WebShop) -> None:
-    """`consumer.id` has to be the card's owner, as with every stored card."""
+async def test_token_of_a_stored_card_needs_its_owner(shop: WebShop) -> None:
+    """`consumer.id` must be the card's owner, as with every stored card."""
     account, owner = await stored(shop)
     source = {"type": "token", "token": (await tokenize_account(shop, account, owner)).json()["token"]}
     before = await shop.count_rows()
@@ -246,8 +246,8 @@ async def test_somebody_elses_name_with_a_token_of_a_stored_card(shop: WebShop) 
     await expect_rejection(shop, await shop.pay(body), "consumer.id", stored=before)
 
 
-async def test_limits_of_stored_cards(opened: OpenShop) -> None:
-    """The limits of `/tokenize` hold here too: by address, shared with it, and by card."""
+async def test_stored_cards_share_the_limits_of_tokenize(opened: OpenShop) -> None:
+    """The limits of `/tokenize` apply here too: by address, shared with it, and by card."""
     shop = await opened(tokenize_by_address=2)
     account, owner = await stored(shop)
     statuses = [(await tokenize_account(shop, account, owner)).status_code for _ in range(2)]
@@ -257,7 +257,7 @@ async def test_limits_of_stored_cards(opened: OpenShop) -> None:
 
 
 async def test_a_browser_may_tokenize_a_stored_card(shop: WebShop) -> None:
-    """Pages of other origins may call, and read what is wrong."""
+    """Pages of other origins may call, and can read the faults."""
     headers = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     asked = await shop.client.options("/tokenizeWithPaymentAccountId", headers=headers)
     assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, "https://shop.example")
@@ -268,8 +268,8 @@ async def test_a_browser_may_tokenize_a_stored_card(shop: WebShop) -> None:
 # Merchant accounts
 
 
-async def test_merchant_accounts(opened: OpenShop) -> None:
-    """A request may name its acquirer, an account that is set, or in stage any digits; another is refused."""
+async def test_request_may_name_its_acquirer_account(opened: OpenShop) -> None:
+    """A request may name its acquirer, a configured account, or in stage any digits; another value is rejected."""
     shop = await opened(mids=("shop-eu",))
     for mid in ("simulated", "shop-eu", "123", 45):
         answer = (await shop.pay(shop.payment({"type": "card", "mid": mid} | card()))).json()
@@ -289,7 +289,7 @@ async def test_merchant_accounts(opened: OpenShop) -> None:
 # Proofs from elsewhere
 
 
-async def test_a_proof_from_elsewhere(shop: WebShop) -> None:
+async def test_external_authentication_avoids_the_challenge(shop: WebShop) -> None:
     """A card that would be challenged is charged at once with the proof of the merchant's own 3-D Secure server."""
     for status, eci in (("Y", "05"), ("A", "6"), (None, "05")):
         proof = PROOF | {"authStatus": status, "eci": eci}
@@ -303,15 +303,15 @@ async def test_a_proof_from_elsewhere(shop: WebShop) -> None:
     assert CAVV not in repr([await shop.fetch(f"select * from {table}") for table in ("payment", "attempt")])  # noqa: S608
 
 
-async def test_no_proof_from_elsewhere(shop: WebShop) -> None:
-    """Without a proof nobody is asked again: what the issuer then wants is a decline."""
+async def test_external_authentication_without_proof_is_not_repeated(shop: WebShop) -> None:
+    """Without a proof no authentication is requested: a requirement of the issuer is a decline."""
     for status in ("U", "I"):
         source = {"type": "card", "mpiParameters": {"authStatus": status}, "3ds": True} | card("challenge")
         assert (await shop.pay(shop.payment(source))).json()["payment"]["code"] == "1012"
 
 
-async def test_exemptions(shop: WebShop) -> None:
-    """An exemption skips what site or request ask for; an issuer that does not grant it gets its cardholder."""
+async def test_exemption_skips_the_rules_and_not_the_issuer(shop: WebShop) -> None:
+    """An exemption skips the rules of site and request; an issuer that does not grant it challenges the cardholder."""
     await shop.execute("update site set three_ds = 'always'")
     for name, action in (("visa", "charge"), ("challenge", "redirect")):
         source = {"type": "card", "mpiParameters": {"scaExemption": "lowValue"}} | card(name)
@@ -341,8 +341,8 @@ async def test_exemptions(shop: WebShop) -> None:
         ({"authStatus": "A", "cavv": "", "eci": "", "scaExemption": 5}, ["cavv", "eci", "scaExemption"]),
     ],
 )
-async def test_faulty_proofs(refusing_shop: WebShop, changes: dict[str, Any], paths: list[str]) -> None:
-    """A proof that is malformed, that failed, or that lacks a part is refused by the name of the part."""
+async def test_faulty_proof_is_named(refusing_shop: WebShop, changes: dict[str, Any], paths: list[str]) -> None:
+    """A proof that is malformed, failed or incomplete is rejected by the name of its part."""
     source = {"type": "card", "mpiParameters": PROOF | changes} | card()
     answer = await refusing_shop.pay(refusing_shop.payment(source))
     await expect_rejection(refusing_shop, answer, *(f"paymentSource.mpiParameters.{path}" for path in paths))
@@ -360,8 +360,8 @@ async def test_faulty_proofs(refusing_shop: WebShop, changes: dict[str, Any], pa
         "giropay",
     ],
 )
-async def test_other_types(refusing_shop: WebShop, kind: str) -> None:
-    """Types that are no cards are refused for their type, with those that are taken; nothing else is made of them."""
+async def test_type_that_is_no_card_is_rejected(refusing_shop: WebShop, kind: str) -> None:
+    """Types other than cards are rejected with a list of the supported ones."""
     source = {"type": kind, "iban": "DE11 1111 1111 1111 1111 11", "bic": "", "token": {"data": {}}, "mid": "123"}
     body = refusing_shop.payment(source, sku=refusing_shop.sku(price(5, "EUR")))
     errors = await expect_rejection(refusing_shop, await refusing_shop.pay(body), "paymentSource.type")
@@ -373,8 +373,8 @@ async def test_other_types(refusing_shop: WebShop, kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["card", "token", "consumer", "paymentAccountId", "paymentAccountIdWithCvv", "cc_token"]
 )
-async def test_what_every_source_may_carry(shop: WebShop, kind: str) -> None:
-    """`emulateCode` ends a payment of every source with its code, and `mid` names the merchant account of every one."""
+async def test_every_source_accepts_emulate_code_and_mid(shop: WebShop, kind: str) -> None:
+    """`emulateCode` ends a payment of every source with its code, and `mid` names its acquirer account."""
     account, owner = await stored(shop, id="user-7")
     source = {
         "type": kind,
@@ -414,8 +414,8 @@ async def test_what_every_source_may_carry(shop: WebShop, kind: str) -> None:
         ({"ipnUrl": "http://127.0.0.1:9/mine"}, {"ipnUrl": "http://127.0.0.1:9/sku"}, ("mine", "site")),
     ],
 )
-async def test_each_address_is_resolved_by_itself(shop: WebShop, at_request: Any, at_sku: Any, told: Any) -> None:
-    """Each of the two is the request's own, else the SKU's, else the site's, whose addresses alone suffice."""
+async def test_each_url_is_resolved_separately(shop: WebShop, at_request: Any, at_sku: Any, told: Any) -> None:
+    """Each of the two URLs is the request's own, else the SKU's, else the site's."""
     site = {"ipnUrl": "http://127.0.0.1:9/site", "redirectUrl": "http://127.0.0.1:9/site"}
     assert (await shop.put(f"/site/{shop.merchant.site_id}", site)).status_code == 200
     sku = shop.sku() if at_sku is None else shop.sku() | {"url": at_sku}

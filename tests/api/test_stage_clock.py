@@ -83,7 +83,7 @@ def is_about(span: timedelta, **expected: float) -> bool:
     return abs(span - timedelta(**expected)) < timedelta(minutes=3)
 
 
-async def test_nothing_to_do(shop: WebShop) -> None:
+async def test_clock_without_work_advances_in_one_step(shop: WebShop) -> None:
     """A clock that nothing waits for goes where it is told in one step, and says so."""
     assert await look(shop) | {"now": ""} == {"now": "", "ahead": "PT0S", "next": []}
     moved = await advance(shop, "30d")
@@ -93,7 +93,7 @@ async def test_nothing_to_do(shop: WebShop) -> None:
     assert is_about(ahead((await look(shop, key=shop.other.key))["now"]))
 
 
-async def test_what_falls_due_happens_at_its_time(shop: WebShop, listener: Listener) -> None:
+async def test_due_work_is_done_at_its_time(shop: WebShop, listener: Listener) -> None:
     """Captures fall due one after the other, each at its instant; their callbacks were delivered when it answers."""
     for offset in ("3d", "1d", "2d"):
         await authorize(shop, offset, listener.url)
@@ -110,7 +110,7 @@ async def test_what_falls_due_happens_at_its_time(shop: WebShop, listener: Liste
     assert (await look(shop))["next"] == []
 
 
-async def test_a_challenge_runs_out(shop: WebShop, listener: Listener) -> None:
+async def test_challenge_expires_by_the_clock(shop: WebShop, listener: Listener) -> None:
     """A cardholder who does not come has a quarter of an hour; then the payment ends and a callback tells of it."""
     body = shop.payment(
         {"type": "card", "3ds": True} | card("challenge"), url={"ipnUrl": listener.url, "redirectUrl": REDIRECT_URL}
@@ -124,7 +124,7 @@ async def test_a_challenge_runs_out(shop: WebShop, listener: Listener) -> None:
     assert callback["body"]["payment"]["code"] == "1011"
 
 
-async def test_a_token_and_a_page_run_out(shop: WebShop) -> None:
+async def test_tokens_and_pages_expire_by_the_clock(shop: WebShop) -> None:
     """Tokens and pages end by the clock of the merchant that moved it, and by no other's."""
     token, page = await shop.token(), await make_payment_page(shop, ttl="1h")
     await advance(shop, "PT16M")
@@ -146,7 +146,7 @@ async def make_payment_page(shop: WebShop, *, ttl: str) -> str:
     return str(httpx.URL(answer.json()["url"]).path)
 
 
-async def test_a_callback_that_nobody_takes(shop: WebShop) -> None:
+async def test_rejected_callback_is_retried_by_the_clock(shop: WebShop) -> None:
     """All thirteen attempts are made, by the schedule of the documentation in the merchant's time, and then no more."""
     answer = await shop.pay(shop.payment(url={"ipnUrl": DEAF, "redirectUrl": REDIRECT_URL}))
     moved = await advance(shop, "30d")
@@ -165,7 +165,7 @@ async def test_a_callback_that_nobody_takes(shop: WebShop) -> None:
     assert (record["attemptNumber"], record["state"]) == (13, "failed")
 
 
-async def test_an_outcome_that_is_open(shop: WebShop) -> None:
+async def test_unknown_outcome_is_queried_before_the_next_step(shop: WebShop) -> None:
     """A lost answer is inquired about before the clock goes on."""
     await shop.post("/stage/faults", {"fault": "dropAfter"})
     answer = await shop.pay()
@@ -175,7 +175,7 @@ async def test_an_outcome_that_is_open(shop: WebShop) -> None:
     assert stored.json()["payment"]["status"] == "success"
 
 
-async def test_a_goal(shop: WebShop) -> None:
+async def test_clock_reaches_its_goal_exactly(shop: WebShop) -> None:
     """A goal is reached to the moment, whatever falls due on the way; the clock does not go back."""
     await authorize(shop, "3d", DEAF)
     goal = (datetime.now(UTC) + timedelta(days=20)).replace(microsecond=0)
@@ -188,7 +188,7 @@ async def test_a_goal(shop: WebShop) -> None:
     assert is_about(ahead((await look(shop))["now"]), days=20)
 
 
-async def test_calendar_steps(shop: WebShop) -> None:
+async def test_months_and_years_follow_the_calendar(shop: WebShop) -> None:
     """Months and years are those of the calendar, as in prices."""
     year = datetime.now(UTC).year
     await shop.post(PATH, {"until": f"{year + 1}-01-31T12:00:00Z"})
@@ -196,7 +196,7 @@ async def test_calendar_steps(shop: WebShop) -> None:
     assert (await advance(shop, "1y"))["now"][:7] == f"{year + 2}-02"
 
 
-async def test_merchants_at_the_same_time(shop: WebShop, listener: Listener) -> None:
+async def test_clocks_of_two_merchants_are_independent(shop: WebShop, listener: Listener) -> None:
     """Two merchants move their clocks at once: each goes as far as it wants, and meets what is its own."""
     await authorize(shop, "3d", listener.url)
     body = shop.payment(
@@ -211,7 +211,7 @@ async def test_merchants_at_the_same_time(shop: WebShop, listener: Listener) -> 
     assert [row["merchant_id"] for row in rows] == [shop.other.merchant_id]
 
 
-async def test_one_call_at_a_time(shop: WebShop) -> None:
+async def test_concurrent_advance_is_409(shop: WebShop) -> None:
     """While a clock is being moved another call is told to come later; the clock moves once."""
     await authorize(shop, "3d", DEAF)
     answers = await asyncio.gather(*(shop.post(PATH, {"advance": "10d"}) for _ in range(4)))
@@ -223,7 +223,7 @@ async def test_one_call_at_a_time(shop: WebShop) -> None:
     assert is_about(ahead((await look(shop))["now"]), days=10 * moved)
 
 
-async def test_a_restart_keeps_the_time(postgres_dsn: str, template: str) -> None:
+async def test_restart_keeps_the_clock(postgres_dsn: str, template: str) -> None:
     """A clock is where it was left, in a new process, and what was due there then still is."""
     async with clone_database(postgres_dsn, template) as dsn:
         async with open_webshop(dsn, keys=KEYS) as shop:
@@ -239,7 +239,7 @@ async def test_a_restart_keeps_the_time(postgres_dsn: str, template: str) -> Non
             assert len(await shop.fetch("select from transaction where mode = 'capture'")) == 1
 
 
-async def test_beside_a_worker_in_another_process(opened: OpenShop, listener: Listener) -> None:
+async def test_worker_in_another_process_shares_the_work(opened: OpenShop, listener: Listener) -> None:
     """With a worker that takes part of the work all happens once and in order, and that process soon knows the time."""
     here, there = await opened(keys=KEYS), await opened(keys=KEYS)
     for n in range(6):
@@ -266,7 +266,7 @@ async def test_beside_a_worker_in_another_process(opened: OpenShop, listener: Li
     assert [tuple(row) for row in rows] == [(True, 6)]
 
 
-async def test_others_know_when_it_answers(opened: OpenShop) -> None:
+async def test_other_processes_know_the_time_at_the_response(opened: OpenShop) -> None:
     """Where there are other processes the answer waits until their loops have read the time."""
     here, there = await opened(keys=KEYS), await opened(keys=KEYS)
     stop = asyncio.Event()
@@ -311,7 +311,7 @@ async def test_others_know_when_it_answers(opened: OpenShop) -> None:
     ],
 )
 @pytest.mark.asyncio(loop_scope="module")
-async def test_faulty_requests(refusing_shop: WebShop, body: Any, fields: set[str]) -> None:
+async def test_faulty_request_moves_nothing(refusing_shop: WebShop, body: Any, fields: set[str]) -> None:
     """What is no way to move a clock is refused with all that is wrong about it, and moves nothing."""
     answer = await refusing_shop.post(PATH, body)
     assert answer.status_code == 400, answer.text
@@ -320,7 +320,7 @@ async def test_faulty_requests(refusing_shop: WebShop, body: Any, fields: set[st
     assert is_about(ahead((await look(refusing_shop))["now"]))
 
 
-async def test_sound_requests(shop: WebShop) -> None:
+async def test_every_documented_form_is_accepted(shop: WebShop) -> None:
     """Each of the documented forms moves the clock by what it says."""
     spans = {"0d": 0, "PT0S": 0, "PT90S": 90, "PT1H30M": 5_400, "PT15M": 900, "1d": 86_400, "1w": 604_800}
     for by, seconds in spans.items():
@@ -330,7 +330,7 @@ async def test_sound_requests(shop: WebShop) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_who_may(refusing_shop: WebShop) -> None:
+async def test_clock_needs_a_key(refusing_shop: WebShop) -> None:
     """Without a key nobody moves or reads a clock, and in a body that is none there is nothing to do."""
     assert (await refusing_shop.post(PATH, {"advance": "1d"}, key="")).status_code == 401
     assert (await refusing_shop.get(PATH, key="")).status_code == 401

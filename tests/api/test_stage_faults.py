@@ -48,7 +48,7 @@ async def read_newest(served: WebShop, key: str | None = None) -> dict[str, Any]
     return entry
 
 
-async def test_a_lost_answer(served: WebShop) -> None:
+async def test_one_response_is_lost(served: WebShop) -> None:
     """The next message is approved and its answer lost; the one after it is not."""
     assert await ask(served, "dropAfter") == [{"fault": "dropAfter", "calls": 1}]
     assert (await pay(served))["status"] == "pending"
@@ -57,7 +57,7 @@ async def test_a_lost_answer(served: WebShop) -> None:
     assert (await pay(served))["status"] == "success"
 
 
-async def test_a_message_that_never_arrives(served: WebShop) -> None:
+async def test_dropped_message_is_not_in_the_journal(served: WebShop) -> None:
     """The next message is not in the journal."""
     before = await read_newest(served)
     await ask(served, "dropBefore")
@@ -65,7 +65,7 @@ async def test_a_message_that_never_arrives(served: WebShop) -> None:
     assert await read_newest(served) == before
 
 
-async def test_a_doubled_and_a_late_message(served: WebShop) -> None:
+async def test_doubled_and_late_messages_have_one_effect(served: WebShop) -> None:
     """Doubled and late messages have their effect once, and are answered."""
     await ask(served, "duplicate")
     assert await ask(served, "latency", seconds=0) == [
@@ -78,7 +78,7 @@ async def test_a_doubled_and_a_late_message(served: WebShop) -> None:
     assert (await read_newest(served))["deliveries"] == 1
 
 
-async def test_what_does_not_fit_passes(served: WebShop) -> None:
+async def test_fault_applies_only_to_matching_messages(served: WebShop) -> None:
     """A fault meets its card and its amount only, as often as it was requested, and comes before the card's own."""
     number = number_of("mastercard")
     waiting = await ask(served, "dropAfter", card=f"{number[:4]} {number[4:10]}-{number[10:]}", amount=12.5, calls=2)
@@ -93,7 +93,7 @@ async def test_what_does_not_fit_passes(served: WebShop) -> None:
     assert (await pay(served, "never_arrives"))["status"] == "success"
 
 
-async def test_faults_are_their_merchants(served: WebShop) -> None:
+async def test_faults_belong_to_one_merchant(served: WebShop) -> None:
     """Another merchant neither meets nor sees them, nor the payments in the journal; they can be taken back."""
     await ask(served, "dropBefore", calls=5)
     assert (await served.get(PATH, key=served.other.key)).json() == {"faults": []}
@@ -121,7 +121,7 @@ async def test_faults_are_their_merchants(served: WebShop) -> None:
         ({"fault": "latency", "amount": 1, "currency": "XYZ"}, {"currency"}),
     ],
 )
-async def test_faulty_faults(served: WebShop, body: Any, fields: set[str]) -> None:
+async def test_faulty_fault_is_named(served: WebShop, body: Any, fields: set[str]) -> None:
     """A fault that makes no sense is refused with all that is wrong about it, and without the card's number."""
     answer = await served.post(PATH, body)
 
@@ -132,12 +132,12 @@ async def test_faulty_faults(served: WebShop, body: Any, fields: set[str]) -> No
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b'{"calls": NaN}', b'"latency"'])
-async def test_bodies_that_are_none(served: WebShop, content: bytes) -> None:
+async def test_body_that_is_no_object_is_rejected(served: WebShop, content: bytes) -> None:
     """What is no JSON object is refused."""
     assert (await served.post(PATH, content=content)).status_code == 400
 
 
-async def test_bounds(served: WebShop) -> None:
+async def test_faults_and_journal_are_bounded(served: WebShop) -> None:
     """At most a hundred wait, and the journal gives at most five hundred entries."""
     for _ in range(100):
         await ask(served, "latency", amount=999, seconds=0)

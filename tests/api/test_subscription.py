@@ -32,7 +32,7 @@ async def call(shop: WebShop, which: str, subscription_id: str, **request: Any) 
     return await (shop.get(path, **request) if method == "get" else shop.put(path, body, **request))
 
 
-async def test_a_look(shop: WebShop) -> None:
+async def test_subscription_is_read(shop: WebShop) -> None:
     """A subscription is told as the sign-up told it: an id of digits, status and cycle always, dates in UTC."""
     subscriber = await sign_up(shop)
     shown = await subscriber.get()
@@ -46,7 +46,7 @@ async def test_a_look(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("which", CALLS)
-async def test_what_is_not_there(shop: WebShop, which: str) -> None:
+async def test_unknown_subscription_is_404(shop: WebShop, which: str) -> None:
     """Another merchant's id is as unknown as one that was never issued, or none at all; a key is needed."""
     subscriber = await sign_up(shop)
     for missing in ("1", "0", "x", "-1", "9" * 30, "%20"):
@@ -67,7 +67,7 @@ async def test_no_subscription_before_its_first_payment(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("body", [[], {}, {"price": []}, {"price": None}, {"price": ""}, {"other": 1}])
-async def test_nothing_to_change(shop: WebShop, body: Any) -> None:
+async def test_body_without_prices_changes_nothing(shop: WebShop, body: Any) -> None:
     """A body without prices leaves the subscription as it is."""
     subscriber = await sign_up(shop)
     before = await subscriber.upcoming()
@@ -76,7 +76,7 @@ async def test_nothing_to_change(shop: WebShop, body: Any) -> None:
 
 
 @pytest.mark.parametrize("step", ["", "/cancel", "/recover"])
-async def test_no_body_at_all(shop: WebShop, step: str) -> None:
+async def test_missing_body_is_accepted(shop: WebShop, step: str) -> None:
     """Clients leave the body out, and its content type with it."""
     subscriber = await sign_up(shop)
     headers = {"Authorization": shop.merchant.key}
@@ -84,7 +84,7 @@ async def test_no_body_at_all(shop: WebShop, step: str) -> None:
     assert read(answer)["status"] == ("canceled" if step == "/cancel" else "active")
 
 
-async def test_another_price(shop: WebShop) -> None:
+async def test_new_price_applies_to_the_next_charge(shop: WebShop) -> None:
     """The next charge keeps its date and has the first new price, and the list counts on from there."""
     subscriber = await sign_up(shop)
     renewal = subscriber.answer["subscription"]["renewalDate"]
@@ -112,7 +112,7 @@ async def test_another_price(shop: WebShop) -> None:
         (5, ["price"]),
     ],
 )
-async def test_faulty_prices(shop: WebShop, prices: Any, paths: list[str]) -> None:
+async def test_faulty_price_is_named(shop: WebShop, prices: Any, paths: list[str]) -> None:
     """Every faulty price is named by its path, the list as a whole too, and nothing is changed."""
     subscriber = await sign_up(shop)
     before = await subscriber.upcoming()
@@ -120,7 +120,7 @@ async def test_faulty_prices(shop: WebShop, prices: Any, paths: list[str]) -> No
     assert await subscriber.upcoming() == before
 
 
-async def test_a_subscription_that_is_over_has_no_price(shop: WebShop) -> None:
+async def test_canceled_subscription_rejects_prices(shop: WebShop) -> None:
     """What is cancelled is not changed."""
     subscriber = await sign_up(shop)
     await subscriber.put("/cancel")
@@ -130,7 +130,7 @@ async def test_a_subscription_that_is_over_has_no_price(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("body", [[], {}, {"sendEmail": "", "reason": None}, {"cancelDate": "2020-01-01 00:00:00"}])
-async def test_cancelled_at_once(shop: WebShop, body: Any) -> None:
+async def test_cancellation_without_a_time_is_immediate(shop: WebShop, body: Any) -> None:
     """Without a time, or with one that has passed, it ends at once; saying so again changes nothing."""
     subscriber = await sign_up(shop)
     ended = read(await subscriber.put("/cancel", body))
@@ -143,7 +143,7 @@ async def test_cancelled_at_once(shop: WebShop, body: Any) -> None:
 
 
 @pytest.mark.parametrize("is_wished", [True, "true", 1, "1"])
-async def test_cancelled_at_the_next_rebill(shop: WebShop, is_wished: Any) -> None:
+async def test_cancellation_at_the_next_charge_keeps_it_active(shop: WebShop, is_wished: Any) -> None:
     """It stays active with the end named, which is when it would be charged."""
     subscriber = await sign_up(shop)
     renewal = subscriber.answer["subscription"]["renewalDate"]
@@ -157,7 +157,7 @@ async def test_cancelled_at_the_next_rebill(shop: WebShop, is_wished: Any) -> No
 
 
 @pytest.mark.parametrize("form", ["{:%Y-%m-%d %H:%M:%S}", "{:%Y-%m-%dT%H:%M:%S}Z", "{:%Y-%m-%dT%H:%M:%S.000}+00:00"])
-async def test_cancelled_at_a_date(shop: WebShop, form: str) -> None:
+async def test_cancellation_at_a_date_charges_until_then(shop: WebShop, form: str) -> None:
     """A date without a zone is UTC, as is said in ISO 8601 too; until then it is charged. A date counts before all."""
     subscriber = await sign_up(shop)
     at = datetime.now(UTC) + timedelta(days=45)
@@ -170,7 +170,7 @@ async def test_cancelled_at_a_date(shop: WebShop, form: str) -> None:
     assert (ended["status"], ended["cycle"], ended["cancelDate"]) == ("canceled", 1, write_time(at))
 
 
-async def test_a_date_of_another_zone(shop: WebShop) -> None:
+async def test_date_with_a_zone_is_converted(shop: WebShop) -> None:
     """A zone is taken for what it is."""
     subscriber = await sign_up(shop)
     told = read(await subscriber.put("/cancel", {"cancelDate": "2099-01-01T01:30:00+01:30"}))
@@ -192,7 +192,7 @@ async def test_a_date_of_another_zone(shop: WebShop) -> None:
         {"dateTime": "2026-01-01 00:00:00"},
     ],
 )
-async def test_dates_that_are_none(shop: WebShop, date: Any) -> None:
+async def test_malformed_date_is_rejected(shop: WebShop, date: Any) -> None:
     """What is no time is refused, with all else that is faulty, and nothing ends."""
     subscriber = await sign_up(shop)
     body = {"cancelDate": date, "reason": "x" * 256, "sendEmail": "perhaps", "keepActiveUntilNextRebill": []}
@@ -201,7 +201,7 @@ async def test_dates_that_are_none(shop: WebShop, date: Any) -> None:
     assert (await subscriber.get())["status"] == "active"
 
 
-async def test_reasons(shop: WebShop) -> None:
+async def test_reason_has_bounds(shop: WebShop) -> None:
     """A reason has 1 to 255 characters, and no card number in it."""
     subscriber = await sign_up(shop)
     await refused(await subscriber.put("/cancel", {"reason": "paid with 4024 0071 7936 6348"}), "reason")
@@ -209,7 +209,7 @@ async def test_reasons(shop: WebShop) -> None:
     assert read(await subscriber.put("/cancel", {"reason": "ä" * 255}))["status"] == "canceled"
 
 
-async def test_recovered(shop: WebShop) -> None:
+async def test_cancellation_can_be_undone(shop: WebShop) -> None:
     """A cancellation is taken back, also after the end: then the next date of the old anchor is charged next."""
     subscriber = await sign_up(shop)
     assert read(await subscriber.put("/recover")) == subscriber.answer["subscription"]
@@ -231,7 +231,7 @@ async def test_recovered(shop: WebShop) -> None:
     assert len(await subscriber.charged()) == 1
 
 
-async def test_expired(shop: WebShop) -> None:
+async def test_subscription_expires_if_nothing_is_left_to_charge(shop: WebShop) -> None:
     """When nothing is left to charge it expires, and is neither cancelled nor recovered nor given a card."""
     subscriber = await sign_up(shop, price(5), price(7, offset="10d"))
     assert [charge["amount"] for charge in await subscriber.upcoming()] == [7]
@@ -251,7 +251,7 @@ async def test_expired(shop: WebShop) -> None:
     assert await subscriber.upcoming() == []
 
 
-async def test_a_trial(shop: WebShop) -> None:
+async def test_subscription_without_a_charge_is_a_trial(shop: WebShop) -> None:
     """What begins without a charge is a trial until the first one is paid."""
     subscriber = await sign_up(shop, price(0), price(5, offset="3d"), price(9, offset="30d", repeat=True))
     assert (await subscriber.get())["status"] == "trial"
@@ -260,7 +260,7 @@ async def test_a_trial(shop: WebShop) -> None:
     assert (await subscriber.get())["cycle"] == 1
 
 
-async def test_changes_of_two_clients(opened: OpenShop) -> None:
+async def test_last_of_concurrent_changes_counts(opened: OpenShop) -> None:
     """Whatever two nodes are told at the same time, the subscription is as the last of the answers says."""
     keys = FileKeyProvider({1: bytes(range(32))}, bytes(range(32, 64)))
     first, second = await opened(keys=keys), await opened(keys=keys)
@@ -280,7 +280,7 @@ async def test_changes_of_two_clients(opened: OpenShop) -> None:
         assert (await subscriber.events()).count("canceled") <= round_
 
 
-async def test_upcoming_comes_true(shop: WebShop) -> None:
+async def test_upcoming_charges_are_made_as_listed(shop: WebShop) -> None:
     """What a preview told before a sign-up, and a look after it, is what is charged: to the second and the cent."""
     schedule = [
         price(0),
@@ -311,21 +311,21 @@ def _begin_of(told: list[Any]) -> str:
 
 
 @pytest.mark.parametrize(("limit", "count"), [("", 12), ("?limit=1", 1), ("?limit=366", 366), ("?limit=", 12)])
-async def test_how_much_is_to_come(shop: WebShop, limit: str, count: int) -> None:
+async def test_limit_sets_the_number_of_upcoming_charges(shop: WebShop, limit: str, count: int) -> None:
     """Twelve charges are listed, or as many as are asked for, up to 366."""
     subscriber = await sign_up(shop)
     assert len(read(await shop.get(f"{subscriber.path}/upcoming{limit}"))["data"]) == count
 
 
 @pytest.mark.parametrize("limit", ["0", "367", "-1", "x", "1.5", "9" * 40])
-async def test_limits_that_are_none(shop: WebShop, limit: str) -> None:
+async def test_malformed_limit_is_rejected(shop: WebShop, limit: str) -> None:
     """Any other limit is refused."""
     subscriber = await sign_up(shop)
     await refused(await shop.get(f"{subscriber.path}/upcoming?limit={limit}"), "limit")
     await refused(await shop.post("/subscription/preview", {"price": [price()], "limit": limit}), "limit")
 
 
-async def test_a_failed_charge_is_to_come(shop: WebShop) -> None:
+async def test_failed_charge_is_listed(shop: WebShop) -> None:
     """A charge that was declined is still due at its date, and tried again at another."""
     subscriber = await sign_up(shop)
     assert "nextTry" not in (await subscriber.upcoming())[0]
@@ -339,7 +339,7 @@ async def test_a_failed_charge_is_to_come(shop: WebShop) -> None:
     assert "nextTry" not in second
 
 
-async def test_a_preview(shop: WebShop) -> None:
+async def test_preview_creates_nothing(shop: WebShop) -> None:
     """A preview takes prices or a product, and a time; it makes nothing."""
     at = "2027-01-31 10:00:00"
     body = {"price": [price(1), price(0.5), price(9.9, offset="1m", repeat=2)], "at": at}
@@ -357,7 +357,7 @@ async def test_a_preview(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("at", ["0001-01-01 00:00:00", "9999-12-31 23:59:59"])
-async def test_previews_at_the_ends_of_the_calendar(shop: WebShop, at: str) -> None:
+async def test_preview_works_at_the_ends_of_the_calendar(shop: WebShop, at: str) -> None:
     """Any time may be asked about; what would fall due after the last one is not charged."""
     monthly = [price(5), price(5, offset="100y", repeat=True)]
     told = read(await shop.post("/subscription/preview", {"price": monthly, "at": at, "limit": 100}))
@@ -377,12 +377,12 @@ async def test_previews_at_the_ends_of_the_calendar(shop: WebShop, at: str) -> N
         ({"price": [price(amount=None)], "sku": 5}, ["price.0.amount", "sku"]),
     ],
 )
-async def test_faulty_previews(shop: WebShop, body: Any, paths: list[str]) -> None:
+async def test_faulty_preview_is_named(shop: WebShop, body: Any, paths: list[str]) -> None:
     """Prices or a product are needed, not both; each fault is named by its path."""
     await refused(await shop.post("/subscription/preview", body), *paths)
 
 
-async def test_previews_are_for_merchants(shop: WebShop) -> None:
+async def test_preview_needs_a_key(shop: WebShop) -> None:
     """Without a key nothing is told, and a product of another merchant is unknown."""
     body = {"sku": {"name": "PREMIUM_MONTHLY"}}
     assert (await shop.post("/subscription/preview", body, key="x")).status_code == 401
@@ -405,7 +405,7 @@ async def test_previews_are_for_merchants(shop: WebShop) -> None:
         ({"cancel_date": "2999-01-01 00:00:00", "reason": "dear"}, "cancel_date"),
     ],
 )
-async def test_no_slip_ends_a_subscription(shop: WebShop, body: dict[str, Any], field: str) -> None:
+async def test_ambiguous_cancellation_is_rejected(shop: WebShop, body: dict[str, Any], field: str) -> None:
     """A blank date, or a misspelled field where it is missing, is rejected by name, and the subscription goes on."""
     subscription_id = (await shop.pay(shop.payment(sku=shop.sku(*MONTHLY)))).json()["subscription"]["id"]
     answer = await shop.put(f"/subscription/{subscription_id}/cancel", body)

@@ -41,7 +41,7 @@ async def renewed_with(subscriber: Subscriber) -> str:
     return str(row["number"])
 
 
-async def test_another_card(shop: WebShop) -> None:
+async def test_verified_card_replaces_the_old_one(shop: WebShop) -> None:
     """The answer is that of a payment of nothing, with the subscription and the sign-up's metadata in it."""
     subscriber = await sign_up(shop, metadata={"order": 7})
     answer = await subscriber.change_card()
@@ -60,14 +60,14 @@ async def test_another_card(shop: WebShop) -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"consumer": []}, {"consumer": {}}, {"consumer": {"firstName": "Joan", "ip": "::1"}}]
 )
-async def test_nothing_of_the_consumer_is_needed(shop: WebShop, body: dict[str, Any]) -> None:
+async def test_consumer_fields_are_optional(shop: WebShop, body: dict[str, Any]) -> None:
     """Clients send an empty consumer or none; what is sent of one stands in the answer."""
     subscriber = await sign_up(shop)
     told = read(await subscriber.change_card(body=body))["consumer"]
     assert told["firstName"] == ("Joan" if body.get("consumer") else "Jane")
 
 
-async def test_every_source(shop: WebShop) -> None:
+async def test_every_card_source_is_accepted(shop: WebShop) -> None:
     """Every card source can become that of a subscription."""
     buyer = consumer()
     subscriber = await sign_up(shop, consumer=buyer)
@@ -92,7 +92,7 @@ async def test_every_source(shop: WebShop) -> None:
     assert (await renewed_with(subscriber))[-4:] == number_of(NEW)[-4:]
 
 
-async def test_a_card_that_is_declined(shop: WebShop) -> None:
+async def test_declined_card_keeps_the_old_one(shop: WebShop) -> None:
     """A decline is an answer too, and the subscription keeps its card."""
     subscriber = await sign_up(shop)
     told = read(await subscriber.change_card({"type": "card"} | card("decline_05")))
@@ -101,7 +101,7 @@ async def test_a_card_that_is_declined(shop: WebShop) -> None:
     assert (await renewed_with(subscriber))[-4:] == number_of("visa")[-4:]
 
 
-async def test_an_answer_that_is_lost(shop: WebShop) -> None:
+async def test_lost_response_is_pending(shop: WebShop) -> None:
     """While nobody knows whether the card was verified the answer is pending, with the subscription as it is."""
     subscriber = await sign_up(shop)
     told = read(await subscriber.change_card({"type": "card"} | card("lost_answer")))
@@ -109,7 +109,7 @@ async def test_an_answer_that_is_lost(shop: WebShop) -> None:
     assert told["subscription"] == subscriber.answer["subscription"]
 
 
-async def test_an_answer_that_takes_long(opened: OpenShop) -> None:
+async def test_slow_response_is_pending(opened: OpenShop) -> None:
     """When the bank thinks for long the answer is pending too, with the subscription in it."""
     shop = await opened(answer_seconds=0.2)
     subscriber = await sign_up(shop)
@@ -118,7 +118,7 @@ async def test_an_answer_that_takes_long(opened: OpenShop) -> None:
     assert told["subscription"] == subscriber.answer["subscription"]
 
 
-async def test_what_is_past_due(shop: WebShop) -> None:
+async def test_new_card_retries_a_past_due_charge(shop: WebShop) -> None:
     """A subscription that waits for a new card is charged as soon as it has one."""
     subscriber = await sign_up(shop)
     read(await subscriber.change_card({"type": "card", "emulateCode": "0000"} | card("decline_54")))
@@ -131,7 +131,7 @@ async def test_what_is_past_due(shop: WebShop) -> None:
     assert (now["status"], now["cycle"]) == ("active", 1)
 
 
-async def test_repeats(shop: WebShop) -> None:
+async def test_repeated_change_gets_the_first_response(shop: WebShop) -> None:
     """A repeat has the first answer; the same id for something else is refused, and free for a payment."""
     subscriber, other = await sign_up(shop), await sign_up(shop)
     headers = {"X-Request-ID": "change-1"}
@@ -150,7 +150,7 @@ async def test_repeats(shop: WebShop) -> None:
     assert len(found) == 2
 
 
-async def test_a_used_token_is_still_a_repeat(shop: WebShop) -> None:
+async def test_repeat_with_a_used_token_gets_the_first_response(shop: WebShop) -> None:
     """A repeat is known though its token is used; with another id it is refused."""
     subscriber = await sign_up(shop)
     source = {"type": "token", "token": await shop.token(NEW)}
@@ -159,7 +159,7 @@ async def test_a_used_token_is_still_a_repeat(shop: WebShop) -> None:
     await refused(await subscriber.change_card(source, headers={"X-Request-ID": "b"}), "paymentSource.token")
 
 
-async def test_one_request_at_two_nodes(opened: OpenShop) -> None:
+async def test_one_of_two_concurrent_changes_is_made(opened: OpenShop) -> None:
     """A request that comes to two nodes at the same time is one verification, and both have its answer."""
     first, second = await opened(keys=KEYS), await opened(keys=KEYS)
     subscriber = await sign_up(first)
@@ -171,7 +171,7 @@ async def test_one_request_at_two_nodes(opened: OpenShop) -> None:
     assert await verifications(first) == 1
 
 
-async def test_a_card_of_somebody_else(shop: WebShop) -> None:
+async def test_card_of_another_consumer_is_rejected(shop: WebShop) -> None:
     """A stored card of another consumer is refused however it is named, and so is another consumer."""
     subscriber = await sign_up(shop)
     theirs = (await shop.pay()).json()
@@ -209,7 +209,7 @@ async def test_every_fault_is_named(shop: WebShop) -> None:
 
 
 @pytest.mark.parametrize("part", ["consumer", "metadata", "sku", "url", "emailOptions"])
-async def test_card_numbers_elsewhere(shop: WebShop, part: str) -> None:
+async def test_misplaced_card_number_is_rejected(shop: WebShop, part: str) -> None:
     """The number of the new card stands nowhere else in the request, whatever the source is."""
     subscriber = await sign_up(shop)
     body = {part: {"email": f"note {number_of(NEW)}"}}
@@ -219,14 +219,14 @@ async def test_card_numbers_elsewhere(shop: WebShop, part: str) -> None:
     assert await verifications(shop) == 0
 
 
-async def test_a_site_that_is_switched_off(shop: WebShop) -> None:
+async def test_disabled_site_accepts_a_new_card(shop: WebShop) -> None:
     """A site that sells no more still has its subscriptions, and these can have another card."""
     subscriber = await sign_up(shop)
     await shop.put(f"/site/{shop.merchant.site_id}", {"status": False})
     assert read(await subscriber.change_card())["payment"]["status"] == "success"
 
 
-async def test_its_callback(shop: WebShop) -> None:
+async def test_change_of_card_has_a_callback(shop: WebShop) -> None:
     """The verification is an event like any other, with the subscription in it, at the sign-up's address."""
     subscriber = await sign_up(shop)
     told = read(await subscriber.change_card())
@@ -239,7 +239,7 @@ async def test_its_callback(shop: WebShop) -> None:
     assert subscriber.subscription_id in row["subscription"]
 
 
-async def test_only_in_stage(opened: OpenShop) -> None:
+async def test_live_rejects_emulated_codes_and_expired_cards(opened: OpenShop) -> None:
     """In live no code can be asked for, and an expired card is refused."""
     live = await opened(environment="live")
     urls = {"ipnUrl": "https://shop.example/ipn", "redirectUrl": "https://shop.example/thanks"}

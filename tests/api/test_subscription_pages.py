@@ -39,7 +39,7 @@ async def get(served: ServedGateway, path: str) -> Answer:
     return await served.get(path, Authorization=served.api_key)
 
 
-async def test_a_sign_up_on_a_payment_page(served: ServedGateway) -> None:
+async def test_sign_up_on_a_payment_page_begins_a_subscription(served: ServedGateway) -> None:
     """Who pays a schedule on a page has subscribed: it is told with the payment, looked up, and will be charged."""
     urls = {"ipnUrl": "http://127.0.0.1:9/ipn", "redirectUrl": REDIRECT_URL}
     page = await make_page(
@@ -68,7 +68,7 @@ async def sign_up(served: ServedGateway) -> Any:
 
 
 @pytest.mark.parametrize("result", ["pass", "fail"])
-async def test_a_card_whose_holder_is_asked(served: ServedGateway, result: str) -> None:
+async def test_old_card_stays_until_the_challenge_is_passed(served: ServedGateway, result: str) -> None:
     """Until its holder confirms the new card, the old one stays; the answer has the subscription even so."""
     subscription = await sign_up(served)
     source = payment_request("challenge")["paymentSource"]

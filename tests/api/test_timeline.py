@@ -43,8 +43,8 @@ def kinds_of(entries: list[dict[str, Any]]) -> list[str]:
     return [entry["kind"] for entry in entries]
 
 
-async def test_an_approved_payment(shop: WebShop) -> None:
-    """Request, route, question, answer, outcome, books, callback and its attempt; and no row was kept for it."""
+async def test_timeline_of_an_approved_payment_has_every_step(shop: WebShop) -> None:
+    """Request, route, acquirer messages, outcome, ledger and callback are listed, without rows of their own."""
     answer = await shop.pay(headers={"X-Request-ID": "first"})
     await attempt_all(shop)
     entries = await read(shop, answer.json()["payment"]["transactionId"])
@@ -67,8 +67,8 @@ async def test_an_approved_payment(shop: WebShop) -> None:
     assert await shop.fetch("select from attempt_step") == []
 
 
-async def test_a_declined_payment(shop: WebShop) -> None:
-    """A decline tells the issuer's code and what it means; nothing is in the books."""
+async def test_timeline_of_a_decline_has_its_reason(shop: WebShop) -> None:
+    """A decline has the issuer's code and its meaning, and no ledger entries."""
     answer = await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
     entries = await read(shop, answer.json()["payment"]["transactionId"])
     assert kinds_of(entries) == ["request", "route", "acquirer", "acquirer", "state"]
@@ -76,8 +76,8 @@ async def test_a_declined_payment(shop: WebShop) -> None:
     assert (entries[4]["facts"]["code"], entries[4]["facts"]["codeCategory"]) == ("5051", "2")
 
 
-async def test_a_payment_that_reached_nobody(shop: WebShop) -> None:
-    """An acquirer that never had the request, or knew nothing of it after a crash, is not said to have answered."""
+async def test_timeline_shows_no_response_of_an_acquirer_without_the_request(shop: WebShop) -> None:
+    """An acquirer that never received the request, or did not know it after a crash, has no response listed."""
     answer = await shop.pay(shop.payment({"type": "card"} | card("decline_51")))
     await shop.execute("update closed_attempt set response_code = null")
     entries = await read(shop, answer.json()["payment"]["transactionId"])
@@ -85,8 +85,8 @@ async def test_a_payment_that_reached_nobody(shop: WebShop) -> None:
     assert told == ["Acquirer simulated gets the request", "Acquirer simulated was not reached"]
 
 
-async def test_a_payment_that_a_rule_refused(shop: WebShop) -> None:
-    """What a rule of ours refused was never sent anywhere."""
+async def test_timeline_of_a_blocked_payment_has_no_acquirer(shop: WebShop) -> None:
+    """A payment blocked by our rules has no acquirer request."""
     bought = (await shop.pay()).json()["payment"]
     account = bought["source"]["paymentAccountId"]
     await shop.execute("update account set disabled = true")
@@ -98,8 +98,8 @@ async def test_a_payment_that_a_rule_refused(shop: WebShop) -> None:
     assert entries[1]["facts"]["code"] == "1020"
 
 
-async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
-    """The silence, each inquiry that found nothing, and what it turned out to be are told with their times."""
+async def test_timeline_of_a_lost_response_has_every_inquiry(shop: WebShop) -> None:
+    """The missing response, each inquiry without a result, and the resolved outcome are listed with their times."""
     answer = await shop.pay(shop.payment({"type": "card"} | card("lost_answer")))
     block = answer.json()["payment"]
     assert block["status"] == "pending"
@@ -114,7 +114,7 @@ async def test_a_payment_whose_answer_was_lost(shop: WebShop) -> None:
 
 @pytest.mark.parametrize("browser", [True, False])
 async def test_a_soft_decline_comes_before_its_challenge(served: ServedGateway, *, browser: bool) -> None:
-    """An issuer that declines until the cardholder is authenticated did so before the authentication began."""
+    """The soft decline of an issuer is listed before the authentication that it requires."""
     answer = await served.pay("challenge", browser=browser, three_ds=False)
     assert answer.json["payment"]["action"] == "redirect"
     await served.call(f"/stage/3ds/{answer.json['payment']['orderId']}", {"result": "pass"})
@@ -129,8 +129,8 @@ async def test_a_soft_decline_comes_before_its_challenge(served: ServedGateway, 
     assert not [text for text in texts if text.endswith("answered: declined")]
 
 
-async def test_a_challenged_payment(served: ServedGateway) -> None:
-    """The messages of 3-D Secure are told in their order, without the proof, and then what the acquirer said."""
+async def test_timeline_of_a_challenge_has_its_messages(served: ServedGateway) -> None:
+    """The messages of 3-D Secure are listed in order without the proof, then the response of the acquirer."""
     answer = await served.pay("challenge", browser=True)
     order_id = answer.json["payment"]["orderId"]
     await served.call(f"/stage/3ds/{order_id}", {"result": "pass"})
@@ -158,8 +158,8 @@ async def test_a_challenged_payment(served: ServedGateway) -> None:
     assert number_of("challenge") not in whole
 
 
-async def test_an_operation_has_its_own(shop: WebShop) -> None:
-    """A credit tells what it acts on and why, and what it did in the books."""
+async def test_operation_has_its_own_timeline(shop: WebShop) -> None:
+    """A credit has the transaction that it acts on, its reason and its ledger entries."""
     bought = (await shop.pay()).json()["payment"]["transactionId"]
     answer = await shop.post(f"/payment/{bought}/credit", {"reason": "came late", "amount": 5})
     entries = await read(shop, answer.json()["payment"]["transactionId"])
@@ -168,8 +168,8 @@ async def test_an_operation_has_its_own(shop: WebShop) -> None:
     assert [entry["facts"]["debit"] for entry in entries if entry["kind"] == "ledger"] == ["money.credits"]
 
 
-async def test_a_renewal_says_what_it_renews(shop: WebShop) -> None:
-    """A renewal tells its subscription, period and try; a verification of another card whose that shall be."""
+async def test_timeline_of_a_renewal_names_the_subscription(shop: WebShop) -> None:
+    """A renewal has its subscription, period and attempt; the verification of a new card has its subscription."""
     subscriber = await sign_up(shop)
     changed = await subscriber.change_card({"type": "card", "emulateCode": "0000"} | card("decline_51"))
     [request, *_] = await read(shop, changed.json()["payment"]["transactionId"])
@@ -189,8 +189,8 @@ async def test_a_renewal_says_what_it_renews(shop: WebShop) -> None:
     assert "subscriptionId" not in plain["facts"]
 
 
-async def test_timelines_of_others_are_not_there(shop: WebShop) -> None:
-    """Another merchant's ids, and what is no id, are 404; without a key it is 401."""
+async def test_timeline_of_another_merchant_is_404(shop: WebShop) -> None:
+    """IDs of other merchants and malformed ones are 404; without a key the response is 401."""
     transaction_id = (await shop.pay()).json()["payment"]["transactionId"]
     path = f"/payment/{transaction_id}/timeline"
     assert (await shop.get(path, key=shop.other.key)).status_code == 404
@@ -199,8 +199,8 @@ async def test_timelines_of_others_are_not_there(shop: WebShop) -> None:
     assert {answer.status_code for answer in answers} == {404}
 
 
-async def test_a_merchant_whose_clock_was_advanced(shop: WebShop) -> None:
-    """All is told in the merchant's time, in order; what others log too has its real time among its facts."""
+async def test_timeline_follows_the_virtual_clock(shop: WebShop) -> None:
+    """All entries are in order, in the merchant's time; those that other logs have also show the real time."""
     await leap(shop.gateway.database, shop.merchant.merchant_id, shop.gateway.parts.clock, days=30)
     answer = await shop.pay()
     await attempt_all(shop)

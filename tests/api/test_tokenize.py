@@ -21,8 +21,8 @@ SEED_CARD = {
 }
 
 
-async def test_the_answer(shop: WebShop) -> None:
-    """The card of the quickstart, long past, becomes a token of fifteen minutes."""
+async def test_expired_card_gets_a_token_for_fifteen_minutes(shop: WebShop) -> None:
+    """The expired card of the quickstart gets a token that is valid for fifteen minutes."""
     answer = await shop.tokenize(SEED_CARD)
     assert answer.status_code == 201
     assert answer.headers["content-type"] == "application/json"
@@ -47,8 +47,8 @@ FORMS_TAKEN: tuple[dict[str, Any], ...] = (
 )
 
 
-async def test_forms_that_are_taken(shop: WebShop) -> None:
-    """What the public clients send is taken: numbers, empty texts, a holder of one space, fields that nobody knows."""
+async def test_bodies_of_public_clients_are_accepted(shop: WebShop) -> None:
+    """Bodies of public clients are accepted: numbers, empty texts, a holder of one space, unknown fields."""
     for changes in FORMS_TAKEN:
         answer = await shop.tokenize(card(**changes))
         assert answer.status_code == 201, (changes, answer.text)
@@ -70,14 +70,14 @@ FAULTY: tuple[tuple[dict[str, Any], list[str]], ...] = (
 )
 
 
-async def test_faulty_cards(shop: WebShop) -> None:
+async def test_every_faulty_field_is_named_at_once(shop: WebShop) -> None:
     """Every faulty field of a card is named at once."""
     for changes, paths in FAULTY:
         await expect_rejection(shop, await shop.tokenize(card(**changes)), *paths)
 
 
-async def test_the_header_that_forms_cannot_send(shop: WebShop) -> None:
-    """Without `x-requested-with` any page could post a form here: 400 names the header, with all else that is wrong."""
+async def test_missing_x_requested_with_is_rejected(shop: WebShop) -> None:
+    """A missing `x-requested-with`, without which any page could post a form, is named with all other faults."""
     for value in ("", "fetch", "XMLHttpRequest2", "XMLHttpRequest, XMLHttpRequest"):
         headers = {"x-requested-with": value}
         await expect_rejection(shop, await shop.tokenize(headers=headers), "x-requested-with")
@@ -85,15 +85,15 @@ async def test_the_header_that_forms_cannot_send(shop: WebShop) -> None:
         await expect_rejection(shop, answer, "x-requested-with", "number", "X-Request-ID")
 
 
-async def test_spellings_of_the_header(shop: WebShop) -> None:
-    """Names of headers have no case, and this value is taken in any."""
+async def test_x_requested_with_ignores_case(shop: WebShop) -> None:
+    """Neither the name of the header nor its value depends on case."""
     for name, value in (("X-Requested-With", "XMLHttpRequest"), ("X-REQUESTED-WITH", "xmlhttprequest")):
         answer = await shop.post("/tokenize", card(), key="", headers={name: value})
         assert answer.status_code == 201
 
 
-async def test_no_oracle(shop: WebShop) -> None:
-    """Whether a card would be approved cannot be told from the answer: no issuer is asked."""
+async def test_tokenizing_calls_no_issuer(shop: WebShop) -> None:
+    """The response does not show whether a card would be approved, because no issuer is called."""
     answers = [await shop.tokenize(card(name)) for name in ("visa", "decline_05", "decline_41")]
     answers.append(await shop.tokenize(card(number="4000000000000002")))
     assert {answer.status_code for answer in answers} == {201}
@@ -101,8 +101,8 @@ async def test_no_oracle(shop: WebShop) -> None:
     assert {frozenset(answer.headers) for answer in answers} == {frozenset(answers[0].headers)}
 
 
-async def test_cards_are_sealed(shop: WebShop) -> None:
-    """Neither the number nor the security code stands anywhere in what is stored."""
+async def test_stored_token_contains_no_card_data(shop: WebShop) -> None:
+    """The stored rows contain neither the number nor the security code."""
     await shop.tokenize(card(cvv="937"))
     rows = [await shop.fetch(f"select * from {table}") for table in ("token", "security_code")]  # noqa: S608
     stored = repr(rows)
@@ -110,8 +110,8 @@ async def test_cards_are_sealed(shop: WebShop) -> None:
     assert b"937" not in b"".join(row["sealed"] for row in rows[1])
 
 
-async def test_expired_cards_in_live(opened: OpenShop) -> None:
-    """In live a card that has expired gets no token; its month is good to the end."""
+async def test_live_rejects_expired_cards(opened: OpenShop) -> None:
+    """An expired card gets no token in live; a card is valid to the end of its month."""
     live = await opened(environment="live")
     today = datetime.now(UTC)
     past = (today.replace(day=1) - timedelta(days=1)).strftime("%m %y").split()
@@ -123,8 +123,8 @@ async def test_expired_cards_in_live(opened: OpenShop) -> None:
     assert answer.json()["errors"]["paymentSource.expirationYear"] == ["is past; use another card"]
 
 
-async def test_used_tokens(shop: WebShop) -> None:
-    """A token pays once, whether or not the issuer approves; the second payment names it and stores nothing."""
+async def test_token_pays_once(shop: WebShop) -> None:
+    """A token pays once, approved or not; a second payment is rejected and stores nothing."""
     for name in ("visa", "decline_05"):
         source = {"type": "token", "token": await shop.token(name)}
         assert (await shop.pay(shop.payment(source))).status_code == 201
@@ -134,8 +134,8 @@ async def test_used_tokens(shop: WebShop) -> None:
         assert errors["paymentSource.token"] == ["is already used; tokenize the card again"]
 
 
-async def test_expired_tokens(shop: WebShop) -> None:
-    """A token is good for a quarter of an hour, and its end is told from its use."""
+async def test_expired_token_is_rejected(shop: WebShop) -> None:
+    """A token is valid for fifteen minutes, and an expired one has another message than a used one."""
     source = {"type": "token", "token": await shop.token()}
     await shop.execute("update token set expires_at = now() - interval '1 second'")
     stored = await shop.count_rows()
@@ -143,8 +143,8 @@ async def test_expired_tokens(shop: WebShop) -> None:
     assert errors["paymentSource.token"] == ["has expired; tokenize the card again"]
 
 
-async def test_one_of_two_uses_wins(shop: WebShop) -> None:
-    """Of several payments with one token at once exactly one is made."""
+async def test_one_of_concurrent_payments_uses_the_token(shop: WebShop) -> None:
+    """Of several concurrent payments with one token exactly one is made."""
     source = {"type": "token", "token": await shop.token()}
     answers = await asyncio.gather(*(shop.pay(shop.payment(source)) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [201] + [400] * 7
@@ -154,16 +154,16 @@ async def test_one_of_two_uses_wins(shop: WebShop) -> None:
     assert (await shop.count_rows(["payment", "transaction"])) == {"payment": 1, "transaction": 1}
 
 
-async def test_a_refused_payment_leaves_the_token(shop: WebShop) -> None:
-    """A token outlives what is refused before the payment is begun."""
+async def test_rejected_payment_leaves_the_token_usable(shop: WebShop) -> None:
+    """A token can be used after a rejection before the payment began."""
     source = {"type": "token", "token": await shop.token()}
     assert (await shop.pay(shop.payment(source, sku={"name": "GOLD"}))).status_code == 400
     assert (await shop.pay(shop.payment(source), key="wrong")).status_code == 401
     assert (await shop.pay(shop.payment(source))).status_code == 201
 
 
-async def test_limits_by_address_and_network(opened: OpenShop) -> None:
-    """One address, and one network, may ask so often a minute; then 429 says when to come again."""
+async def test_addresses_and_networks_are_rate_limited(opened: OpenShop) -> None:
+    """One address and one network have a limit a minute; then 429 says when to retry."""
     shop = await opened(tokenize_by_address=2, tokenize_by_network=3)
     statuses = [await tokenize_from(shop, address) for address in ("198.51.100.1",) * 3 + ("198.51.100.2",) * 2]
     assert statuses == [201, 201, 429, 201, 429]
@@ -177,16 +177,16 @@ async def test_limits_by_address_and_network(opened: OpenShop) -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 31
 
 
-async def test_limits_by_card(opened: OpenShop) -> None:
-    """One card may be tokenized so often a minute, from wherever."""
+async def test_cards_are_rate_limited(opened: OpenShop) -> None:
+    """One card has a limit a minute, from any address."""
     shop = await opened(tokenize_by_card=2)
     statuses = [await tokenize_from(shop, f"198.51.{network}.1") for network in range(3)]
     assert statuses == [201, 201, 429]
     assert (await shop.tokenize(card("mastercard"))).status_code == 201
 
 
-async def test_limits_by_key(opened: OpenShop) -> None:
-    """A merchant's key replaces the limits by address with one of its own; a key that may not be used does not."""
+async def test_api_key_has_its_own_rate_limit(opened: OpenShop) -> None:
+    """A valid API key replaces the limits by address with its own; an unusable key does not."""
     shop = await opened(tokenize_by_address=1, tokenize_by_key=3)
     statuses = [(await shop.tokenize(key=shop.merchant.key)).status_code for _ in range(4)]
     assert statuses == [201, 201, 201, 429]
@@ -194,14 +194,14 @@ async def test_limits_by_key(opened: OpenShop) -> None:
     assert [(await shop.tokenize(key=expired)).status_code for _ in range(2)] == [201, 429]
 
 
-async def test_stage_has_no_limits_by_itself(shop: WebShop) -> None:
-    """In stage nothing is limited unless it is set: a suite of tests may tokenize as fast as it can."""
+async def test_stage_has_no_rate_limit_by_default(shop: WebShop) -> None:
+    """Stage has no rate limits unless they are set, so that test suites can tokenize without pauses."""
     answers = await asyncio.gather(*(shop.tokenize() for _ in range(100)))
     assert {answer.status_code for answer in answers} == {201}
 
 
-async def test_request_ids_are_sent_back_and_forgotten(shop: WebShop) -> None:
-    """Each call makes a new token, whatever its X-Request-ID, and nothing is stored but the token and its code."""
+async def test_request_id_is_returned_and_not_stored(shop: WebShop) -> None:
+    """Each call creates a new token, also with a repeated X-Request-ID, and stores only the token and its code."""
     headers = {"X-Request-ID": "tokenize-1"}
     before = await shop.count_rows()
     answers = [await shop.tokenize(headers=headers) for _ in range(2)]
@@ -213,8 +213,8 @@ async def test_request_ids_are_sent_back_and_forgotten(shop: WebShop) -> None:
     assert await shop.count_rows() == before | {"token": 4, "security_code": 4}
 
 
-async def test_a_malformed_request_id_is_refused(shop: WebShop) -> None:
-    """An X-Request-ID that could not be sent back is a fault."""
+async def test_malformed_request_id_is_rejected(shop: WebShop) -> None:
+    """An X-Request-ID that could not be returned is a fault."""
     answer = await shop.tokenize(headers={"X-Request-ID": "a b"})
     await expect_rejection(shop, answer, "X-Request-ID")
 

@@ -24,7 +24,7 @@ async def letters(shop: WebShop) -> list[Any]:
 
 
 @pytest.mark.parametrize("is_wished", [True, "true", 1])
-async def test_a_letter_at_the_end(shop: WebShop, is_wished: Any) -> None:
+async def test_end_is_emailed_once(shop: WebShop, is_wished: Any) -> None:
     """The consumer is told once, what has ended and when; carried, it stands in the inbox."""
     subscriber = await sign_up(shop)
     for _ in range(2):
@@ -39,7 +39,7 @@ async def test_a_letter_at_the_end(shop: WebShop, is_wished: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [[], {"sendEmail": False}, {"sendEmail": "0"}, {"sendEmail": None}])
-async def test_no_letter_unasked(shop: WebShop, body: Any) -> None:
+async def test_no_email_without_a_request(shop: WebShop, body: Any) -> None:
     """Who does not ask for a letter has none written."""
     subscriber = await sign_up(shop)
     await subscriber.put("/cancel", body)
@@ -47,7 +47,7 @@ async def test_no_letter_unasked(shop: WebShop, body: Any) -> None:
 
 
 @pytest.mark.parametrize("more", [{"keepActiveUntilNextRebill": True}, {"cancelDate": "2099-01-01 00:00:00"}])
-async def test_a_letter_when_it_takes_effect(shop: WebShop, more: dict[str, Any]) -> None:
+async def test_planned_cancellation_is_emailed_at_its_date(shop: WebShop, more: dict[str, Any]) -> None:
     """A cancellation for later is told when it takes effect, and not before."""
     subscriber = await sign_up(shop)
     await subscriber.put("/cancel", {"sendEmail": True} | more)
@@ -60,7 +60,7 @@ async def test_a_letter_when_it_takes_effect(shop: WebShop, more: dict[str, Any]
     assert letter["occurred_at"] == row["cancel_at"]
 
 
-async def test_no_letter_of_what_was_taken_back(shop: WebShop) -> None:
+async def test_undone_cancellation_is_not_emailed(shop: WebShop) -> None:
     """A cancellation that was taken back before it took effect is told to nobody; one after it is told for itself."""
     subscriber = await sign_up(shop)
     await subscriber.put("/cancel", {"sendEmail": True, "keepActiveUntilNextRebill": True})
@@ -74,7 +74,7 @@ async def test_no_letter_of_what_was_taken_back(shop: WebShop) -> None:
     assert len(await letters(shop)) == 2
 
 
-async def test_to_whom(shop: WebShop) -> None:
+async def test_email_goes_to_the_recipient_of_receipts(shop: WebShop) -> None:
     """It goes where the receipts go, in their language, else to the consumer; where there is no address, to nobody."""
     for changes in (
         {"emailOptions": {"to": "accounts@firm.example", "language": "de"}},
@@ -90,7 +90,7 @@ async def test_to_whom(shop: WebShop) -> None:
     ]
 
 
-async def test_nobody_carries_letters(opened: OpenShop) -> None:
+async def test_no_email_is_stored_without_a_mail_server(opened: OpenShop) -> None:
     """Where no letter is carried none is written, with people's addresses in it; the end is told to the merchant."""
     live = await opened(environment="live")
     urls = {"ipnUrl": "https://shop.example/ipn", "redirectUrl": "https://shop.example/thanks"}
@@ -115,7 +115,7 @@ async def work(shop: WebShop, endpoint: Endpoint, *, count: int) -> None:
         numbered.set()
 
 
-async def test_events_are_posted_from_the_start(shop: WebShop) -> None:
+async def test_events_are_posted_by_default(shop: WebShop) -> None:
     """Each has a payment of its own that moves nothing, signed like any other; a site may turn them off."""
     async with open_endpoint(200) as endpoint:
         url = {"ipnUrl": endpoint.url, "redirectUrl": REDIRECT_URL}
@@ -158,7 +158,7 @@ async def test_events_are_posted_from_the_start(shop: WebShop) -> None:
     assert json.loads(record["request"]) == last
 
 
-async def test_an_end_by_declines_says_so(shop: WebShop) -> None:
+async def test_event_of_an_unpaid_end_has_the_decline(shop: WebShop) -> None:
     """What its renewals ended is told as canceled, with the code of the decline, under the last order that was paid."""
     subscriber = await sign_up(shop)
     await subscriber.renew(days=30, minutes=1)
@@ -175,7 +175,7 @@ async def test_an_end_by_declines_says_so(shop: WebShop) -> None:
     assert (payment["reason"], payment["orderId"]) == ("rebill declined, 5043", row["payment_id"])
 
 
-async def test_the_plugin_hears_nothing_of_subscriptions(shop: WebShop) -> None:
+async def test_plugin_format_posts_no_subscription_events(shop: WebShop) -> None:
     """The preset of the plugin has no word for what happens to a subscription, and posts none; it is recorded."""
     site = f"/site/{shop.merchant.site_id}"
     await shop.put(site, {"ipnFormat": "plugin"})
