@@ -187,7 +187,7 @@ values (:merchant_id, :sequence)
 on conflict (merchant_id) do update set proven_sequence = excluded.proven_sequence;
 
 -- name: delete_violations!
--- Delete the violations of what is verified again.
+-- Delete the violations of transactions that are verified again.
 delete from ledger_violation
 where (merchant_id, transaction_id) > (:after_merchant_id::bigint, :after_id::bigint)
     and (merchant_id, transaction_id) <= (:upto_merchant_id::bigint, :upto_id::bigint)

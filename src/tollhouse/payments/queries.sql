@@ -62,7 +62,7 @@ set reason = 'late_approval', approved_at = clock_timestamp(), approval_code = :
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
 
 -- name: postpone_reversal!
--- Try a reversal or an inquiry again later.
+-- Postpone a reversal or an inquiry.
 update reversal
 set tries = tries + 1, due_at = now() + make_interval(secs => :seconds)
 where merchant_id = :merchant_id and transaction_id = :transaction_id and number = :number and version = :version;
@@ -125,7 +125,7 @@ join account a on a.merchant_id = named.merchant_id and a.account_id = coalesce(
 join consumer c on c.merchant_id = a.merchant_id and c.consumer_id = a.consumer_id;
 
 -- name: select_payment_transaction$
--- Return the first transaction of a payment, or the newest try on a payment page. It need not have the lowest ID, because each
+-- Return the first transaction of a payment, or the newest attempt on a payment page. It need not have the lowest ID, because each
 -- process takes IDs from blocks of its own.
 select transaction_id from transaction
 where merchant_id = :merchant_id and payment_id = :payment_id and mode in ('sale', 'auth')
@@ -226,7 +226,7 @@ values (
 );
 
 -- name: insert_chargeback!
--- Begin a chargeback. It has no attempt, because no acquirer is asked; the same database transaction finishes it.
+-- Begin a chargeback. It has no attempt, because no acquirer is called; the same database transaction finishes it.
 with inserted as (
     insert into transaction (
         merchant_id, transaction_id, payment_id, mode, amount_minor, currency, source_kind, brand, masked_number,
@@ -354,7 +354,7 @@ order by created_at desc, transaction_id desc
 limit :max_rows;
 
 -- name: select_feed_later(merchant_id, since, created_at, transaction_id, max_rows)
--- Return the same, but only operations and further tries on a page.
+-- Return the same, but only operations and further attempts on a page.
 select transaction_id, created_at
 from transaction
 where merchant_id = :merchant_id and (mode not in ('sale', 'auth') or page_try > 1)
@@ -400,7 +400,7 @@ order by created_at desc, transaction_id desc
 limit :max_rows;
 
 -- name: select_feed_of_request
--- Return the transactions of an idempotency key: an operation, or the first transaction of a payment and its further tries.
+-- Return the transactions of an idempotency key: an operation, or the first transaction of a payment and its further attempts.
 select t.transaction_id
 from request_claim c
 join transaction t on t.merchant_id = c.merchant_id and t.payment_id = c.payment_id

@@ -104,8 +104,8 @@ where a.merchant_id = :merchant_id and a.account_id = locked.account_id
 returning true;
 
 -- name: lock_replacements!
--- Let no other update replace stored cards of a consumer until this database transaction ends. Locks of rows do not
--- do: an update that began earlier does not see the replacement, and would lock it after the card that it replaces.
+-- Prevent other updates from replacing stored cards of a consumer until this database transaction ends. Row locks do
+-- not suffice: an update that began earlier does not see the replacement, and would lock it after the card that it replaces.
 select pg_advisory_xact_lock(hashtextextended(:merchant_id::bigint || ' replaces ' || :consumer_id::text, 0));
 
 -- name: lock_accounts!

@@ -131,7 +131,7 @@ begin
                 p.network_transaction_id, p.page_try, p.page_try is not null, p.created_at
             from unnest(payments) as p
             where p.place = any(won)
-            -- An insert waits for another try of the same page.
+            -- An insert waits for another attempt on the same page.
             order by p.merchant_id, case when p.page_try is not null then p.payment_id else 0 end
             on conflict do nothing
             returning transaction_id
@@ -152,7 +152,7 @@ begin
         begun := begun || won;
         exit when cardinality(won) = cardinality(waiting);
 
-        -- Find what is in their place: themselves, an equal open payment, or another try of their page.
+        -- Find the payments in their place: themselves, an equal open payment, or another attempt on their page.
         with found as (
             select p.place, own.transaction_id is not null as is_own,
                 coalesce(equal.payment_id, tried.payment_id) as payment_id
@@ -176,7 +176,7 @@ begin
         into begun_before, clicked, holders, waiting;
     end loop;
 
-    -- A payment page's purchase may be tried again.
+    -- A payment on a page may be attempted again.
     insert into payment (
         merchant_id, payment_id, site_id, consumer_id, terms, consumer, metadata, ipn_url, redirect_url, request_id,
         created_at

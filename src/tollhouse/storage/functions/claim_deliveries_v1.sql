@@ -32,11 +32,11 @@ create type claimed_delivery_v1 as (
 );
 
 -- ipn: Lease due deliveries. Merchants with a ready host get turns, in the order of their IDs after a given one and then from the first;
--- each turn takes the hosts that have been ready longest. Merchants without a free place get none, nor do unproven hosts of
--- merchants without a free place for these. A lease is one slot of a host: the due deliveries of a host are divided among its free
+-- each turn takes the hosts that have been ready longest. Merchants without a free slot get none, nor do unproven hosts of
+-- merchants without a free slot for these. A lease is one slot of a host: the due deliveries of a host are divided among its free
 -- slots, oldest first. Slots are granted in turns: first one to each merchant, then a second one. A host that
 -- never acknowledged, or was slow, is unproven, and gets one delivery in each slot: it would not reach the others in time, and they
--- would be returned. `share_merchants` are merchants with deliveries in progress; all others have their full room.
+-- would be returned. `share_merchants` are merchants with deliveries in progress; all others have all their slots.
 create function claim_deliveries_v1(
     after_merchant_id bigint, most_merchants integer, hosts_of_merchant integer, room_of_merchant bigint,
     unproven_of_merchant bigint, share_merchants bigint[], share_rooms bigint[], share_unproven bigint[], quick_room bigint,
@@ -52,7 +52,7 @@ declare
     has_candidates boolean;
     hosts locked_host_v1[];
 begin
-    -- Nothing is ready at most looks.
+    -- At most polls nothing is ready.
     if not exists (select from delivery_host where ready_at <= now() and ready_at < 'infinity') and not exists (
         select from merchant m join delivery_host h using (merchant_id)
         where m.clock_offset > '0' and h.ready_at <= now() + m.clock_offset and h.ready_at < 'infinity'
@@ -136,7 +136,7 @@ begin
         return query select (null::claimed_delivery_v1).* where has_candidates;
         return;
     end if;
-    -- Take back what was leased by a process that is gone or too slow.
+    -- Release deliveries that were leased by a process that ended or is too slow.
     update delivery d
     set state = 'waiting', lease_until = null
     from (

@@ -5,8 +5,8 @@ create type next_attempt_v1 as (
     double_click_digest bytea, resolve_seconds double precision, sent_at timestamptz
 );
 
--- composition: Finish attempts: move those that are still in the state in which they were read, and write what follows from each
--- that moved. Each outcome has one result:
+-- composition: Finish attempts: change those that are still in the state in which they were read, and write the rows that follow
+-- from each. Each outcome has one result:
 --
 -- - 'moved', or 'moved_before' by an earlier run of this batch, whose COMMIT got no response;
 -- - 'overtaken': another outcome was first, or an earlier one of this batch; an approval is then reversed;
@@ -44,7 +44,7 @@ begin
     )
     from (select * from unnest(outcomes) order by merchant_id, transaction_id, number) as g;
 
-    -- A new statement, which sees what was committed while the locks were waited for.
+    -- A new statement sees the rows that were committed while this function waited for the locks.
     moved := array(
         select distinct on (g.merchant_id, g.transaction_id, g.number) g.place
         from unnest(outcomes) as g
@@ -77,7 +77,7 @@ begin
             where g.state = 'approved' and g.place <> all(moved) and g.place <> all(moved_before)
                 and g.place <> all(outdated)
         );
-        -- Only what follows from the attempts that moved is written.
+        -- Write only the rows that follow from attempts that changed.
         outcomes := array(select g from unnest(outcomes) as g where g.place = any(moved));
         next_attempts := array(select n from unnest(next_attempts) as n where n.place = any(moved));
         authentications := array(select a from unnest(authentications) as a where a.place = any(moved));
@@ -94,7 +94,7 @@ begin
         declines := array(select d from unnest(declines) as d where d.place = any(moved));
     end if;
 
-    -- A decline that does not end the transaction leads to a challenge, and is a step like what is not decided at once.
+    -- A decline that does not end the transaction leads to a challenge, and is a step, as any outcome that is not final.
     select bool_or(g.state in ('in_flight', 'challenged', 'unknown', 'reversing')), bool_or(g.answer is not null),
         bool_or(
             g.number > 0
@@ -130,7 +130,7 @@ begin
         set state = g.state,
             resolve_at = now() + make_interval(secs => g.resolve_seconds),
             inquiries = 0,
-            -- After a challenge the acquirer is asked now: "not found" proves nothing before its longest delay.
+            -- After a challenge the acquirer is called now: "not found" proves nothing before its longest delay.
             sent_at = case when g.state = 'in_flight' then now() else a.sent_at end,
             moved_by = g.record_id
         from (

@@ -26,7 +26,7 @@ begin
     if not pg_try_advisory_xact_lock(hashtextextended('tollhouse number events', 0)) then
         return 0;
     end if;
-    -- A statement of its own, after the lock: it sees what the sequencer before us committed.
+    -- A separate statement after the lock sees the rows that the previous sequencer committed.
     with taken as materialized (
         select
             e.merchant_id, e.position, coalesce(-e.subscription_id, e.payment_id) as thread, e.url, e.format, e.created_at,
@@ -64,8 +64,8 @@ begin
     if numbered is null then
         return counted;
     end if;
-    -- Threads with an event under way. Their deliveries are locked: a recorder that finishes one of them waits for us and then sees what
-    -- we hold back behind it, or we wait and see that it is finished.
+    -- Threads with an unfinished event. Their deliveries are locked: a recorder that finishes one of them waits for this function and
+    -- then sees the events held behind it, or this function waits and sees that it is finished.
     with unfinished as materialized (
         select d.*
         from (select distinct merchant_id, thread from unnest(numbered) where thread is not null) given

@@ -9,8 +9,8 @@ create type attempt_outcome_v1 as (
     reversal reversal_reason, erase_code_of uuid
 );
 
--- payments: Open reversals of references that were finished without the acquirer's response. A reference that is reversed already
--- is only inquired about.
+-- payments: Open reversals of references that were finished without the acquirer's response. A reference that is already
+-- reversed only gets an inquiry.
 create function open_reversals_v1(outcomes attempt_outcome_v1[]) returns void
 language plpgsql as $$
 begin

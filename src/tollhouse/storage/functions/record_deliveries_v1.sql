@@ -33,7 +33,7 @@ declare
     changes host_change_v1[];
 begin
     -- All unfinished deliveries of these events. Two recorders that finish the two forms of one event go one after the other, so that
-    -- the second sees what the first wrote, and frees the next event. A statement of its own: the next one has to see it.
+    -- the second sees the rows of the first, and releases the next event. This is a separate statement because the next one has to see it.
     perform
     from (select distinct merchant_id, event_id from unnest(outcomes)) given
     join delivery d using (merchant_id, event_id)
@@ -59,7 +59,7 @@ begin
             )
         from given
         where d.merchant_id = given.merchant_id and d.event_id = given.event_id and d.number = given.number
-            -- What is leased has this time, and nothing else. Asked for by its state, it would be sought among all that is leased.
+            -- Only leased deliveries have this time. A search by their state would read all leased deliveries.
             and d.lease_until is not null and d.lease = given.lease
         returning given.*, d.host_id, d.thread, d.attempts, d.due_at
     ), logged as (

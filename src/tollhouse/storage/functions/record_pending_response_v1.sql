@@ -8,7 +8,7 @@ returns bytea language plpgsql as $$
 declare
     recorded bytea;
 begin
-    -- Finish waits for this, or has been committed when it is over.
+    -- Finish waits for this lock, or has been committed when the lock is granted.
     perform from transaction t where t.merchant_id = $1 and t.transaction_id = $3 for no key update;
     recorded := final_response_v1($1, $2, $3);
     if recorded is not null then

@@ -1,5 +1,5 @@
 -- The outcomes of a batch for a host: failures since the last acknowledgement, or all if there was none; whether it
--- acknowledged; whether the batch made a delivery due again; whether its last attempt was slow; the pause that it asks for.
+-- acknowledged; whether the batch made a delivery due again; whether its last attempt was slow; the pause that it requests.
 create type host_change_v1 as (
     merchant_id bigint,
     host_id bigint,
@@ -36,7 +36,7 @@ begin
         from given join delivery_host h using (merchant_id, host_id)
         where given.woken or given.failures > 0 or h.failures > 0 or given.slow <> h.slow
             or (given.acknowledged and not h.acknowledged)
-            -- No EXISTS, which the planner may answer by reading everything that waits.
+            -- No EXISTS: the planner may evaluate it by reading all waiting deliveries.
             or (
                 select true from delivery d
                 where d.merchant_id = given.merchant_id and d.host_id = given.host_id and d.state = 'waiting'

@@ -33,7 +33,7 @@ create table subscription (
     -- The item in words.
     title text not null default '',
     status subscription_status not null default 'pending',
-    -- Why it ended.
+    -- The reason for its end.
     ended_with subscription_end,
     -- The schedule, and the prices that replace it when the charge that was open at their change is finished.
     prices jsonb not null,
@@ -78,7 +78,7 @@ create table subscription (
     -- The fencing token of the last lease, and its end in real time.
     lease bigint,
     lease_until timestamptz,
-    -- Counts the changes: what was computed from the subscription is written only if this is the same.
+    -- Counts the changes: a result computed from the subscription is written only if this is the same.
     version integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -123,7 +123,7 @@ create table renewal (
     fingerprint bytea,
     brand text,
     state renewal_state not null default 'open',
-    -- Why it failed, as the rules of dunning read it.
+    -- The cause of its failure, in the terms of the rules of dunning.
     code text,
     advice_code text,
     -- Null until it is finished. False also for a failure that was not a decline by the issuer.
@@ -159,7 +159,7 @@ create table renewal_hour (
     paused_at timestamptz
 );
 
--- A subscription with all that decides about it: merchant time, whether a charge is open, the site's rule for failed renewals, the
+-- A subscription with all facts for its rules: merchant time, whether a charge is open, the site's rule for failed renewals, the
 -- attempts for its next period, and when its card was declined in the last 30 days, or for good.
 create view subscription_case as
 select s.merchant_id, s.subscription_id, s.payment_id, s.site_id, s.consumer_id, s.account_id, s.sku_name, s.title, s.status,
@@ -188,7 +188,7 @@ left join site on site.merchant_id = s.merchant_id and site.site_id = s.site_id
 left join account card on card.merchant_id = s.merchant_id and card.account_id = s.account_id
 cross join lateral (
     select coalesce(bool_or(r.state = 'open'), false) as is_charging,
-        -- A try that is under way counts; one that was no decline does not.
+        -- An open attempt counts; one that failed without a decline does not.
         min(r.tried_at) filter (where r.is_decline is distinct from false) as first_tried_at,
         count(*) filter (where r.is_decline) as declined_tries
     from renewal r

@@ -94,7 +94,7 @@ create index delivery_host_ready on delivery_host (ready_at) where ready_at < 'i
 -- Finds ready hosts of merchants whose clock was advanced.
 create index delivery_host_ready_of_merchant on delivery_host (merchant_id, ready_at) where ready_at < 'infinity';
 
--- Workers that deliver, and their last sign of life in real time. Leases of a silent worker are released before they expire.
+-- Workers that deliver, and their last heartbeat in real time. Leases of a silent worker are released before they expire.
 create table delivery_worker (
     worker_id bigint primary key,
     seen_at timestamptz not null default now()

@@ -1,6 +1,6 @@
 -- Links to payment pages.
 
--- Payment pages: what is sold, to whom, and until when. The key in the page's address is derived from the payment's ID.
+-- Payment pages: the items for sale, the consumer and the expiry. The key in the page's address is derived from the payment's ID.
 create table payment_link (
     merchant_id bigint not null references merchant,
     -- The payment. Its transactions are the attempts on the page and give the link's state.

@@ -24,7 +24,7 @@ create table notice (
     -- When the email may be sent, or when its lease ends.
     due_at timestamptz not null default now(),
     lease uuid,
-    -- Why the last attempt failed.
+    -- The cause of the last failure.
     error text check (length(error) <= 200),
     created_at timestamptz not null default now(),
     ended_at timestamptz constraint notice_ended_has_time check ((ended_at is null) = (state = 'waiting')),

@@ -113,7 +113,7 @@ create type attempt_state as enum (
 );
 
 -- Open attempts: requests to an acquirer that have no final outcome yet. Inserted and committed before the request is sent, deleted by the
--- outcome. What is needed no longer than that, and what changes until then, is here and nowhere else.
+-- outcome. Data that is needed only until then, or that changes until then, is only here.
 create table open_attempt (
     merchant_id bigint not null,
     transaction_id bigint not null,
@@ -301,7 +301,7 @@ create index reversal_due on reversal (due_at) where due_at is not null;
 -- Finds late approvals, for the metrics.
 create index reversal_late on reversal (approved_at) where approved_at is not null;
 
--- What a velocity limit counts by.
+-- The subjects of velocity limits.
 create type velocity_kind as enum ('consumer', 'card', 'address');
 
 -- Charges and declines, counted for velocity limits. Written only if there are limits, and kept for one window.

@@ -1,6 +1,6 @@
 -- Card data, sealed: tokens, security codes and stored cards.
 
--- A value that only the right keys can produce, so that a process with other keys is refused at its start.
+-- A value that only the right keys can produce, so that a process with other keys is rejected at its start.
 create table key_check (
     is_only_row boolean primary key default true check (is_only_row),
     -- A digest of the key from which keyed hashes are derived, sealed with the keys that seal everything else.
