@@ -273,7 +273,7 @@ REPRICES = (
 def live(
     prices: tuple[Price, ...], at: datetime, seed: int, trouble: Trouble, length: timedelta = YEARS
 ) -> SimulatedSubscription:
-    """Live through the years, and return the world as it is then."""
+    """Live through the years, and return the subscription as it is then."""
     chance, until = random.Random(seed), at + length
     subscription = sign_up(*prices, at=at, is_trial=not any(each.money.amount_minor for each in prices[:1]))
     policy = read_policy(chance.choice(POLICIES))

@@ -26,7 +26,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def judge(simulated: SimulatedSubscription) -> Bills:
-    """Return the bills of a world whose acquirer says which tries it charged, as of the end of its years."""
+    """Return the bills of a subscription whose acquirer says which tries it charged, as of the end of its years."""
     for index, row in enumerate(simulated.tries):
         row.is_charged = index in simulated.books and simulated.books[index] is None
     return Bills(simulated.subscription, simulated.tries, simulated.calendar, min(simulated.now, simulated.until))
