@@ -25,7 +25,7 @@ PRICE = {"offset": "0d", "amount": 19.99, "currency": "USD", "repeat": False}
 TIMEOUT_SECONDS = 240
 
 needs_node = pytest.mark.skipif(
-    not (BIN / "spectral").exists(), reason="the node tools are not installed: make node-parts, which needs npm"
+    not (BIN / "spectral").exists(), reason="the node tools are not installed: make node-tools, which needs npm"
 )
 
 
