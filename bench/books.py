@@ -88,11 +88,11 @@ async def measure(dsn: str) -> None:
             report = await verify_ledger(database)
             seconds = time.monotonic() - started
             print(f"{report.entries:,} entries, {len(report.violations)} violations, {seconds:.2f} s")
+            for violation in report.violations[:5]:
+                print(violation)
         started = time.monotonic()
         await verify_new_entries(database)
         print(f"a step of the worker: {(time.monotonic() - started) * 1000:.0f} ms")
-        for violation in report.violations[:5]:
-            print(violation)
     finally:
         await database.close()
 
