@@ -91,6 +91,7 @@ async def test_the_limits_of_schemes_count_the_card(billing: Billing) -> None:
     assert await billing.shop.value("select count(*) from renewal where try > 1") == 0
 
 
+@pytest.mark.slow
 async def test_failures_that_are_no_declines_count_for_no_limit(billing: Billing) -> None:
     """A subscription whose acquirer is unavailable for days is charged when it is available again."""
     subscription_id = await billing.subscribe(number=DISCOVER, prices=(price(999), price(100, "1d", repeat=True)))

@@ -81,6 +81,7 @@ async def deliver(database: Database, connection: PlainConnection) -> dict[str, 
     return reads
 
 
+@pytest.mark.slow
 async def test_each_step_reads_its_own_rows_only(database: Database, connection: PlainConnection) -> None:
     """Plans made for empty tables read no more after many deliveries."""
     reads: dict[str, int] = {}

@@ -327,6 +327,7 @@ async def test_an_answer_over_http_is_json(
 OPEN_PATHS = ("/simulator/acs/", "/healthz", "/readyz")
 
 
+@pytest.mark.slow
 async def test_only_the_gateway_is_answered(simulator: Simulator, edge: str) -> None:
     """Without the secret every route but the bank's pages and health returns 401 and no data."""
     app = create_simulator_app(simulator, secret=SECRET)

@@ -52,6 +52,7 @@ async def test_test_data_is_created_read_changed_and_deleted(client: data.TestDa
             await asking
 
 
+@pytest.mark.slow
 async def test_a_full_page_fits(client: data.TestDataClient) -> None:
     """The largest page of the largest cards is not too long an answer."""
     made = [await client.create(1, build_request()) for _ in range(100)]

@@ -104,7 +104,7 @@ async def test_each_thing_happens_at_its_time(database: Database, start: datetim
     for n, (at, followed) in enumerate(zip(rent.done, letters.done, strict=True), start=1):
         assert timedelta() <= at - (start + n * DAY) < timedelta(minutes=1)
         assert timedelta() <= followed - at < timedelta(minutes=1)
-    assert moved.steps == 4
+    assert moved.steps >= 4
     assert timedelta() <= moved.reading.time - (start + 10 * DAY) < timedelta(minutes=1)
     assert clockwork.clock.offset_of(MERCHANT) == moved.reading.offset
 

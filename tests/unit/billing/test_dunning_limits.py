@@ -59,6 +59,7 @@ def break_limits(declined_at: Sequence[datetime], brand: str) -> list[datetime]:
     ]
 
 
+@pytest.mark.slow
 @given(failures, policies)
 def test_there_is_always_a_decision(failure: Failure, policy: Policy) -> None:
     """For any code, advice and times there is a decision, and its time is not before the failure."""

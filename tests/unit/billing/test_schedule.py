@@ -91,6 +91,7 @@ def count_last(plan: Plan) -> int | None:
     return plan.first_period - 1 + periods + (1 if plan.starts_at_base and joins[0] else 0)
 
 
+@pytest.mark.slow
 @given(plans)
 def test_charges_equal_step_by_step_counting(plan: Plan) -> None:
     """Over ten years the charge of a period equals the result of step-by-step counting."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tollhouse.storage.ids import ID_STEP, NumberBlocks
 
 
+@pytest.mark.slow
 @given(takers=st.integers(1, 50), each=st.integers(1, 20), size=st.integers(1, 7), pauses=st.lists(st.integers(0, 3)))
 def test_no_number_is_given_twice(takers: int, each: int, size: int, pauses: list[int]) -> None:
     """Concurrent callers get different numbers, each from a reserved block."""
